@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * abi.h - every struct and enum that crosses between the datapath and userspace.
+ *
+ * This file is the single definition of those layouts.  The C side includes it; ctl/abi.py and
+ * ctl/abi.btf are generated from it (python -m ctl.devtools.gen_abi) and a contract test fails when
+ * they are not current.  It needs the fixed-width types of <linux/types.h> and nothing else.
+ *
+ * A "flow key" holds every header and metadata field that a flow can match.  A "mask" has the same
+ * layout; its one-bits are compared.  A "masked key" is key AND mask.  A flow's record keeps the key
+ * that identifies it: the masked key when the flow has a UFID, the concrete (unmasked) key when it
+ * has none.  Comparing (record ^ packet) & mask is exact for both, so no flow needs a second copy.
+ *
+ * The key is 29 words of 64 bits in three parts, hot ones first.  The "size class" of a mask is the
+ * smallest prefix of parts that holds all its one-bits:
+ *
+ *	class	parts		bytes	adds
+ *	S	hot		 64	port, Ethernet, both VLAN tags, IPv4, ARP, TCP/UDP/ICMP,
+ *					recirculation, hash, mark, conntrack state, zone and mark
+ *	M	hot mid		128	IPv6, ARP hardware addresses, MPLS, priority, conntrack
+ *					labels, tunnel id
+ *	L	hot mid cold	232	ND, conntrack original tuple, tunnel end points and options
+ *
+ * Why these sizes: an element of a kernel hash map that is not preallocated costs key + 64 bytes (48
+ * of header, 8 of value, 8 of free-list link), rounded up to a kmalloc size.  64 and 128 bytes of key
+ * fill kmalloc-128 and kmalloc-192 to the last byte.  The whole of L would fall into kmalloc-512, so
+ * the flow table of class L is to be keyed by the hot part and a 128-bit digest of the others:
+ * kmalloc-192 again, and exact all the same, because every hit is verified against the record.
+ *
+ * Every byte of a key has a name and is zero unless a field says otherwise.  Multi-byte header
+ * fields keep network byte order (__be types); metadata is in host order.  Hosts are little-endian.
+ */
+#ifndef UFID_ABI_H
+#define UFID_ABI_H
+
+#include <linux/types.h>
+
+enum dp_limit {
+	DP_ABI_VERSION = 1,
+	UFID_MAX_OCTETS = 16,
+	DP_NAME_SIZE = 16,		/* IFNAMSIZ */
+	DP_PATH_SIZE = 96,
+	DP_MAX_PORTS = 1024,		/* port numbers 0 .. 1023; 0 is the local port */
+	DP_MAX_MASKS = 256,		/* most that the program's search loop can cover */
+	TCP_FLAG_BYTES = 8,		/* the flags that statistics keep, one byte each */
+};
+
+/* Where the packet begins.  Always matched exactly. */
+enum l2_kind {
+	L2_NONE = 0,			/* a layer 3 packet */
+	L2_ETHERNET = 1,
+};
+
+enum frag_kind {			/* as OVS_FRAG_TYPE_* */
+	FRAG_NONE = 0,
+	FRAG_FIRST = 1,
+	FRAG_LATER = 2,
+};
+
+enum size_class {
+	SIZE_S = 0,
+	SIZE_M = 1,
+	SIZE_L = 2,
+};
+
+struct key_hot {
+	__u16 mask_id;			/* in tables the mask's id; zero in a packet's key */
+	__u16 in_port;
+	__be16 eth_type;		/* behind the tags; 0x0004 for 802.2 without a type */
+	__be16 vlan_tci;		/* outer tag, 0x1000 set when present */
+
+	__u8 eth_dst[6];
+	__u8 ip_proto;			/* ARP: the operation */
+	__u8 ip_tos;			/* IPv6: traffic class */
+
+	__u8 eth_src[6];
+	__u8 ip_ttl;			/* IPv6: hop limit */
+	__u8 ip_frag;			/* enum frag_kind */
+
+	__be32 ipv4_src;		/* ARP: sender protocol address */
+	__be32 ipv4_dst;		/* ARP: target protocol address */
+
+	__be16 tp_src;			/* ICMP, ICMPv6: type */
+	__be16 tp_dst;			/* ICMP, ICMPv6: code */
+	__be16 tcp_flags;		/* 12 bits */
+	__be16 cvlan_tci;		/* inner tag */
+
+	__u32 recirc_id;
+	__u32 dp_hash;
+
+	__u32 skb_mark;
+	__be16 vlan_tpid;
+	__be16 cvlan_tpid;
+
+	__u32 ct_mark;
+	__u16 ct_zone;
+	__u8 ct_state;
+	__u8 l2_kind;			/* enum l2_kind */
+};
+
+struct key_mid {
+	union {				/* by eth_type */
+		struct {
+			__u8 ipv6_src[16];
+			__u8 ipv6_dst[16];
+		};
+		struct {
+			__u8 arp_sha[6];
+			__u8 arp_tha[6];
+			__u8 arp_zero[20];
+		};
+		struct {
+			__be32 mpls_lse[3];
+			__u8 mpls_zero[20];
+		};
+	};
+	__be32 ipv6_label;		/* 20 bits */
+	__u32 skb_priority;
+	__u8 ct_labels[16];
+	__be64 tun_id;
+};
+
+struct key_cold {
+	union {				/* a key with ND fields has no IPv6 conntrack tuple */
+		struct {
+			__u8 nd_target[16];
+			__u8 nd_sll[6];
+			__u8 nd_tll[6];
+			__u8 nd_zero[4];
+		};
+		struct {
+			__u8 ct_ipv6_src[16];
+			__u8 ct_ipv6_dst[16];
+		};
+		struct {
+			__be32 ct_ipv4_src;
+			__be32 ct_ipv4_dst;
+			__u8 ct_zero[24];
+		};
+	};
+	union {				/* by tun_kind */
+		struct {
+			__u8 tun_ipv6_src[16];
+			__u8 tun_ipv6_dst[16];
+		};
+		struct {
+			__be32 tun_ipv4_src;
+			__be32 tun_ipv4_dst;
+			__u8 tun_zero[24];
+		};
+	};
+	__be16 tun_tp_src;
+	__be16 tun_tp_dst;
+	__u16 tun_flags;
+	__u8 tun_tos;
+	__u8 tun_ttl;
+
+	__be16 ct_tp_src;
+	__be16 ct_tp_dst;
+	__u8 ct_proto;
+	__u8 tun_kind;			/* none, IPv4, IPv6 */
+	__u8 tun_opts_kind;		/* none, Geneve, GBP, ERSPAN */
+	__u8 tun_opts_size;
+
+	__u8 tun_opts[24];
+};
+
+struct flow_key {
+	struct key_hot hot;
+	struct key_mid mid;
+	struct key_cold cold;
+};
+
+/* Key of the flow table of class M; class S uses struct key_hot itself. */
+struct key_hot_mid {
+	struct key_hot hot;
+	struct key_mid mid;
+};
+
+/* Key of the UFID index.  Octets beyond len are zero, so that equal UFIDs have equal bytes. */
+struct ufid_key {
+	__u8 octets[16];		/* UFID_MAX_OCTETS */
+	__u8 len;			/* 1 .. 16 */
+};
+
+/* Value of both: the number of the flow's record. */
+struct flow_ref {
+	__u32 slot;
+	__u32 zero;
+};
+
+enum record_state {
+	RECORD_FREE = 0,
+	RECORD_PREPARED = 1,		/* written, perhaps in the tables, not yet committed */
+	RECORD_LIVE = 2,
+	RECORD_RETIRING = 3,		/* leaving the tables, or gone and not yet past its grace period */
+};
+
+/*
+ * A flow's record, found by its slot.  Its life: free -> prepared -> live -> retiring -> free.  From
+ * prepared to retiring the key, the UFID and the mask id do not change; the slot is used again only
+ * after a grace period.  "actions" is replaced by one aligned 8-byte store.  The program writes
+ * packets, bytes, used_ns and tcp_flags, nobody else does while the flow can be hit.
+ */
+struct flow_record {
+	struct key_hot key;		/* the other parts: struct flow_tail at the same slot */
+	__u64 packets;
+	__u64 bytes;
+	__u64 used_ns;			/* CLOCK_MONOTONIC (coarse) of the last hit, 0 before the first */
+	__u8 tcp_flags[8];		/* [b] == clear_epoch: flag 1 << b was seen since the last CLEAR */
+	__u64 actions;			/* enum action_ref_bits */
+	__u8 ufid[16];
+	__u32 generation;		/* one more each time that the slot is filled */
+	__u8 state;			/* enum record_state */
+	__u8 ufid_len;			/* 0: identified by key */
+	__u8 clear_epoch;		/* 1 .. 255, one more (255 -> 1) at each CLEAR */
+	__u8 size_class;		/* enum size_class of the mask */
+};
+
+/* What only flows of class M and L compare, and the statistics at the last CLEAR. */
+struct flow_tail {
+	struct key_mid mid;
+	struct key_cold cold;
+	__u64 base_packets;
+	__u64 base_bytes;
+};
+
+/*
+ * A mask.  Its id is its index and its rank: the program tries masks in rising order and the first
+ * hit wins.  A new mask takes the lowest free id and keeps it.
+ */
+struct mask_entry {
+	struct flow_key bits;		/* hot.mask_id is all ones */
+	__u32 flows;			/* writer's count of flows with this mask */
+	__u8 live;			/* the program skips masks that are not */
+	__u8 size_class;		/* enum size_class */
+	__u16 zero;
+};
+
+/* A reference to an action block. */
+enum action_ref_bits {
+	ACTIONS_ID_SHIFT = 0,		/* 32 bits: index of the block in its size class */
+	ACTIONS_CLASS_SHIFT = 32,	/* 8 bits: size class of the block; only 0 so far */
+};
+
+/* One action.  The empty list drops. */
+enum action_type {
+	ACTION_END = 0,
+	ACTION_OUTPUT = 1,		/* arg: port number */
+};
+
+struct action {
+	__u16 type;			/* enum action_type */
+	__u16 words;			/* 8-byte words of argument that follow; 0 so far */
+	__u32 arg;
+};
+
+/* An action list.  Never changed once a record refers to it. */
+struct action_block {
+	__u32 count;			/* actions in the list */
+	__u32 zero;
+	struct action list[1];
+};
+
+/* Why a packet ended here.  0 means it did not. */
+enum drop_reason {
+	DROP_NONE = 0,
+	DROP_SHORT_FRAME = 1,		/* under 14 bytes */
+	DROP_NOT_A_PORT = 2,		/* came in on a device that is no port */
+	DROP_MISS = 3,			/* no flow, and nobody listens for misses */
+	DROP_ACTION = 4,		/* the flow's action list is empty */
+	DROP_NO_PORT = 5,		/* output to a port that does not exist */
+	DROP_BAD_ACTIONS = 6,		/* an action list this program cannot read */
+	DROP_INTERNAL = 7,		/* a map look-up that cannot fail did */
+	DROP_REASONS = 8,
+};
+
+/* Per CPU. */
+struct dp_stats {
+	__u64 hit;			/* look-ups that found a flow */
+	__u64 missed;
+	__u64 lost;			/* missed, and nobody was told */
+	__u64 mask_hit;			/* masks tried, over all look-ups */
+	__u64 stale;			/* hash hits refused by the record */
+	__u64 drops[8];			/* by enum drop_reason; DROP_REASONS */
+};
+
+/* Per CPU, by port number. */
+struct port_stats {
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 tx_bytes;
+	__u64 rx_dropped;		/* dropped by the program, counted where they came in */
+};
+
+enum port_kind {
+	PORT_NONE = 0,
+	PORT_NETDEV = 1,
+	PORT_INTERNAL = 2,		/* the local port */
+};
+
+/* A port, by port number.  Only userspace reads it. */
+struct port_info {
+	__u8 name[16];			/* DP_NAME_SIZE; for the local port the host's end */
+	__u8 device[16];		/* the device that the program is attached to */
+	__u32 ifindex;			/* of device, in the datapath's namespace */
+	__u8 kind;			/* enum port_kind */
+	__u8 generic;			/* 1: generic XDP, the device has no native one */
+	__u16 zero;
+};
+
+/*
+ * The writer's own state, one element.  The program reads n_masks.  "dirty" is set while a writer is
+ * at work; who finds it set derives the rest of this structure, the free lists, the masks' counts
+ * and the tables' contents again from the records.
+ */
+struct dp_control {
+	__u32 n_masks;			/* one more than the highest live mask id */
+	__u32 dirty;
+	__u32 owner;			/* pid of the last writer */
+	__u32 n_flows;
+	__u32 n_free_slots;		/* depth of the free_slots stack */
+	__u32 n_free_blocks;		/* depth of the free_blocks stack */
+	__u64 generation;		/* one more at each change of the flow table */
+};
+
+/* What a datapath is, one element, written once. */
+struct dp_meta {
+	__u32 abi_version;		/* DP_ABI_VERSION; first, for ever */
+	__u32 max_flows;
+	__u32 max_masks;
+	__u32 max_blocks;
+	__u64 netns_inode;		/* of the namespace that all ports live in */
+	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
+	__u8 name[16];			/* DP_NAME_SIZE */
+	__u8 program_tag[16];
+};
+
+#define ABI_ASSERT(what) _Static_assert(what, #what)
+ABI_ASSERT(sizeof(struct key_hot) == 64);
+ABI_ASSERT(sizeof(struct key_mid) == 64);
+ABI_ASSERT(sizeof(struct key_cold) == 104);
+ABI_ASSERT(sizeof(struct flow_key) == 232);
+ABI_ASSERT(sizeof(struct flow_record) == 128);
+ABI_ASSERT(sizeof(struct flow_tail) == 184);
+ABI_ASSERT(sizeof(struct mask_entry) == 240);
+ABI_ASSERT(sizeof(struct action_block) == 16);
+ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);
+ABI_ASSERT(sizeof(((struct flow_record *)0)->tcp_flags) == TCP_FLAG_BYTES);
+ABI_ASSERT(sizeof(((struct dp_stats *)0)->drops) == DROP_REASONS * sizeof(__u64));
+ABI_ASSERT(sizeof(((struct dp_meta *)0)->netns_path) == DP_PATH_SIZE);
+ABI_ASSERT(sizeof(((struct port_info *)0)->name) == DP_NAME_SIZE);
+
+#endif

@@ -1,0 +1,501 @@
+"""GENERATED from bpf/abi.h by ctl.devtools.gen_abi.  Do not edit.
+
+Every structure that crosses between the datapath and userspace, as ctypes.  ``__be`` members are
+big-endian types, so that both sides read the same number.  ``KEY_LEAVES`` flattens struct flow_key:
+name -> (byte offset, size in bytes, byte order of the number).  ``BTF_IDS`` gives the id of each
+structure in abi.btf.
+"""
+
+from ctypes import Structure, Union, c_uint8, c_uint16, c_uint32, c_uint64
+from enum import IntEnum
+from typing import Final
+
+
+class DpLimit(IntEnum):
+    """enum dp_limit."""
+
+    DP_ABI_VERSION = 1
+    UFID_MAX_OCTETS = 16
+    DP_NAME_SIZE = 16
+    DP_PATH_SIZE = 96
+    DP_MAX_PORTS = 1024
+    DP_MAX_MASKS = 256
+    TCP_FLAG_BYTES = 8
+
+
+class L2Kind(IntEnum):
+    """enum l2_kind."""
+
+    L2_NONE = 0
+    L2_ETHERNET = 1
+
+
+class FragKind(IntEnum):
+    """enum frag_kind."""
+
+    FRAG_NONE = 0
+    FRAG_FIRST = 1
+    FRAG_LATER = 2
+
+
+class SizeClass(IntEnum):
+    """enum size_class."""
+
+    SIZE_S = 0
+    SIZE_M = 1
+    SIZE_L = 2
+
+
+class RecordState(IntEnum):
+    """enum record_state."""
+
+    RECORD_FREE = 0
+    RECORD_PREPARED = 1
+    RECORD_LIVE = 2
+    RECORD_RETIRING = 3
+
+
+class ActionRefBits(IntEnum):
+    """enum action_ref_bits."""
+
+    ACTIONS_ID_SHIFT = 0
+    ACTIONS_CLASS_SHIFT = 32
+
+
+class ActionType(IntEnum):
+    """enum action_type."""
+
+    ACTION_END = 0
+    ACTION_OUTPUT = 1
+
+
+class DropReason(IntEnum):
+    """enum drop_reason."""
+
+    DROP_NONE = 0
+    DROP_SHORT_FRAME = 1
+    DROP_NOT_A_PORT = 2
+    DROP_MISS = 3
+    DROP_ACTION = 4
+    DROP_NO_PORT = 5
+    DROP_BAD_ACTIONS = 6
+    DROP_INTERNAL = 7
+    DROP_REASONS = 8
+
+
+class PortKind(IntEnum):
+    """enum port_kind."""
+
+    PORT_NONE = 0
+    PORT_NETDEV = 1
+    PORT_INTERNAL = 2
+
+
+class KeyHot(Structure):
+    """struct key_hot: 64 bytes."""
+
+    _fields_ = (
+        ("mask_id", c_uint16),
+        ("in_port", c_uint16),
+        ("eth_type", c_uint16.__ctype_be__),
+        ("vlan_tci", c_uint16.__ctype_be__),
+        ("eth_dst", c_uint8 * 6),
+        ("ip_proto", c_uint8),
+        ("ip_tos", c_uint8),
+        ("eth_src", c_uint8 * 6),
+        ("ip_ttl", c_uint8),
+        ("ip_frag", c_uint8),
+        ("ipv4_src", c_uint32.__ctype_be__),
+        ("ipv4_dst", c_uint32.__ctype_be__),
+        ("tp_src", c_uint16.__ctype_be__),
+        ("tp_dst", c_uint16.__ctype_be__),
+        ("tcp_flags", c_uint16.__ctype_be__),
+        ("cvlan_tci", c_uint16.__ctype_be__),
+        ("recirc_id", c_uint32),
+        ("dp_hash", c_uint32),
+        ("skb_mark", c_uint32),
+        ("vlan_tpid", c_uint16.__ctype_be__),
+        ("cvlan_tpid", c_uint16.__ctype_be__),
+        ("ct_mark", c_uint32),
+        ("ct_zone", c_uint16),
+        ("ct_state", c_uint8),
+        ("l2_kind", c_uint8),
+    )
+
+
+class KeyMidU0U0(Structure):
+    _fields_ = (
+        ("ipv6_src", c_uint8 * 16),
+        ("ipv6_dst", c_uint8 * 16),
+    )
+
+
+class KeyMidU0U1(Structure):
+    _fields_ = (
+        ("arp_sha", c_uint8 * 6),
+        ("arp_tha", c_uint8 * 6),
+        ("arp_zero", c_uint8 * 20),
+    )
+
+
+class KeyMidU0U2(Structure):
+    _fields_ = (
+        ("mpls_lse", c_uint32.__ctype_be__ * 3),
+        ("mpls_zero", c_uint8 * 20),
+    )
+
+
+class KeyMidU0(Union):
+    _anonymous_ = ("u0", "u1", "u2",)
+    _fields_ = (
+        ("u0", KeyMidU0U0),
+        ("u1", KeyMidU0U1),
+        ("u2", KeyMidU0U2),
+    )
+
+
+class KeyMid(Structure):
+    """struct key_mid: 64 bytes."""
+
+    _anonymous_ = ("u0",)
+    _fields_ = (
+        ("u0", KeyMidU0),
+        ("ipv6_label", c_uint32.__ctype_be__),
+        ("skb_priority", c_uint32),
+        ("ct_labels", c_uint8 * 16),
+        ("tun_id", c_uint64.__ctype_be__),
+    )
+
+
+class KeyColdU0U0(Structure):
+    _fields_ = (
+        ("nd_target", c_uint8 * 16),
+        ("nd_sll", c_uint8 * 6),
+        ("nd_tll", c_uint8 * 6),
+        ("nd_zero", c_uint8 * 4),
+    )
+
+
+class KeyColdU0U1(Structure):
+    _fields_ = (
+        ("ct_ipv6_src", c_uint8 * 16),
+        ("ct_ipv6_dst", c_uint8 * 16),
+    )
+
+
+class KeyColdU0U2(Structure):
+    _fields_ = (
+        ("ct_ipv4_src", c_uint32.__ctype_be__),
+        ("ct_ipv4_dst", c_uint32.__ctype_be__),
+        ("ct_zero", c_uint8 * 24),
+    )
+
+
+class KeyColdU0(Union):
+    _anonymous_ = ("u0", "u1", "u2",)
+    _fields_ = (
+        ("u0", KeyColdU0U0),
+        ("u1", KeyColdU0U1),
+        ("u2", KeyColdU0U2),
+    )
+
+
+class KeyColdU1U0(Structure):
+    _fields_ = (
+        ("tun_ipv6_src", c_uint8 * 16),
+        ("tun_ipv6_dst", c_uint8 * 16),
+    )
+
+
+class KeyColdU1U1(Structure):
+    _fields_ = (
+        ("tun_ipv4_src", c_uint32.__ctype_be__),
+        ("tun_ipv4_dst", c_uint32.__ctype_be__),
+        ("tun_zero", c_uint8 * 24),
+    )
+
+
+class KeyColdU1(Union):
+    _anonymous_ = ("u0", "u1",)
+    _fields_ = (
+        ("u0", KeyColdU1U0),
+        ("u1", KeyColdU1U1),
+    )
+
+
+class KeyCold(Structure):
+    """struct key_cold: 104 bytes."""
+
+    _anonymous_ = ("u0", "u1",)
+    _fields_ = (
+        ("u0", KeyColdU0),
+        ("u1", KeyColdU1),
+        ("tun_tp_src", c_uint16.__ctype_be__),
+        ("tun_tp_dst", c_uint16.__ctype_be__),
+        ("tun_flags", c_uint16),
+        ("tun_tos", c_uint8),
+        ("tun_ttl", c_uint8),
+        ("ct_tp_src", c_uint16.__ctype_be__),
+        ("ct_tp_dst", c_uint16.__ctype_be__),
+        ("ct_proto", c_uint8),
+        ("tun_kind", c_uint8),
+        ("tun_opts_kind", c_uint8),
+        ("tun_opts_size", c_uint8),
+        ("tun_opts", c_uint8 * 24),
+    )
+
+
+class FlowKey(Structure):
+    """struct flow_key: 232 bytes."""
+
+    _fields_ = (
+        ("hot", KeyHot),
+        ("mid", KeyMid),
+        ("cold", KeyCold),
+    )
+
+
+class KeyHotMid(Structure):
+    """struct key_hot_mid: 128 bytes."""
+
+    _fields_ = (
+        ("hot", KeyHot),
+        ("mid", KeyMid),
+    )
+
+
+class UfidKey(Structure):
+    """struct ufid_key: 17 bytes."""
+
+    _fields_ = (
+        ("octets", c_uint8 * 16),
+        ("len", c_uint8),
+    )
+
+
+class FlowRef(Structure):
+    """struct flow_ref: 8 bytes."""
+
+    _fields_ = (
+        ("slot", c_uint32),
+        ("zero", c_uint32),
+    )
+
+
+class FlowRecord(Structure):
+    """struct flow_record: 128 bytes."""
+
+    _fields_ = (
+        ("key", KeyHot),
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+        ("used_ns", c_uint64),
+        ("tcp_flags", c_uint8 * 8),
+        ("actions", c_uint64),
+        ("ufid", c_uint8 * 16),
+        ("generation", c_uint32),
+        ("state", c_uint8),
+        ("ufid_len", c_uint8),
+        ("clear_epoch", c_uint8),
+        ("size_class", c_uint8),
+    )
+
+
+class FlowTail(Structure):
+    """struct flow_tail: 184 bytes."""
+
+    _fields_ = (
+        ("mid", KeyMid),
+        ("cold", KeyCold),
+        ("base_packets", c_uint64),
+        ("base_bytes", c_uint64),
+    )
+
+
+class MaskEntry(Structure):
+    """struct mask_entry: 240 bytes."""
+
+    _fields_ = (
+        ("bits", FlowKey),
+        ("flows", c_uint32),
+        ("live", c_uint8),
+        ("size_class", c_uint8),
+        ("zero", c_uint16),
+    )
+
+
+class Action(Structure):
+    """struct action: 8 bytes."""
+
+    _fields_ = (
+        ("type", c_uint16),
+        ("words", c_uint16),
+        ("arg", c_uint32),
+    )
+
+
+class ActionBlock(Structure):
+    """struct action_block: 16 bytes."""
+
+    _fields_ = (
+        ("count", c_uint32),
+        ("zero", c_uint32),
+        ("list", Action * 1),
+    )
+
+
+class DpStats(Structure):
+    """struct dp_stats: 104 bytes."""
+
+    _fields_ = (
+        ("hit", c_uint64),
+        ("missed", c_uint64),
+        ("lost", c_uint64),
+        ("mask_hit", c_uint64),
+        ("stale", c_uint64),
+        ("drops", c_uint64 * 8),
+    )
+
+
+class PortStats(Structure):
+    """struct port_stats: 40 bytes."""
+
+    _fields_ = (
+        ("rx_packets", c_uint64),
+        ("rx_bytes", c_uint64),
+        ("tx_packets", c_uint64),
+        ("tx_bytes", c_uint64),
+        ("rx_dropped", c_uint64),
+    )
+
+
+class PortInfo(Structure):
+    """struct port_info: 40 bytes."""
+
+    _fields_ = (
+        ("name", c_uint8 * 16),
+        ("device", c_uint8 * 16),
+        ("ifindex", c_uint32),
+        ("kind", c_uint8),
+        ("generic", c_uint8),
+        ("zero", c_uint16),
+    )
+
+
+class DpControl(Structure):
+    """struct dp_control: 32 bytes."""
+
+    _fields_ = (
+        ("n_masks", c_uint32),
+        ("dirty", c_uint32),
+        ("owner", c_uint32),
+        ("n_flows", c_uint32),
+        ("n_free_slots", c_uint32),
+        ("n_free_blocks", c_uint32),
+        ("generation", c_uint64),
+    )
+
+
+class DpMeta(Structure):
+    """struct dp_meta: 152 bytes."""
+
+    _fields_ = (
+        ("abi_version", c_uint32),
+        ("max_flows", c_uint32),
+        ("max_masks", c_uint32),
+        ("max_blocks", c_uint32),
+        ("netns_inode", c_uint64),
+        ("netns_path", c_uint8 * 96),
+        ("name", c_uint8 * 16),
+        ("program_tag", c_uint8 * 16),
+    )
+
+
+KEY_LEAVES: Final[dict[str, tuple[int, int, str]]] = {
+    "mask_id": (0, 2, "little"),
+    "in_port": (2, 2, "little"),
+    "eth_type": (4, 2, "big"),
+    "vlan_tci": (6, 2, "big"),
+    "eth_dst": (8, 6, "big"),
+    "ip_proto": (14, 1, "little"),
+    "ip_tos": (15, 1, "little"),
+    "eth_src": (16, 6, "big"),
+    "ip_ttl": (22, 1, "little"),
+    "ip_frag": (23, 1, "little"),
+    "ipv4_src": (24, 4, "big"),
+    "ipv4_dst": (28, 4, "big"),
+    "tp_src": (32, 2, "big"),
+    "tp_dst": (34, 2, "big"),
+    "tcp_flags": (36, 2, "big"),
+    "cvlan_tci": (38, 2, "big"),
+    "recirc_id": (40, 4, "little"),
+    "dp_hash": (44, 4, "little"),
+    "skb_mark": (48, 4, "little"),
+    "vlan_tpid": (52, 2, "big"),
+    "cvlan_tpid": (54, 2, "big"),
+    "ct_mark": (56, 4, "little"),
+    "ct_zone": (60, 2, "little"),
+    "ct_state": (62, 1, "little"),
+    "l2_kind": (63, 1, "little"),
+    "ipv6_src": (64, 16, "big"),
+    "ipv6_dst": (80, 16, "big"),
+    "arp_sha": (64, 6, "big"),
+    "arp_tha": (70, 6, "big"),
+    "arp_zero": (76, 20, "big"),
+    "mpls_lse": (64, 12, "big"),
+    "mpls_zero": (76, 20, "big"),
+    "ipv6_label": (96, 4, "big"),
+    "skb_priority": (100, 4, "little"),
+    "ct_labels": (104, 16, "big"),
+    "tun_id": (120, 8, "big"),
+    "nd_target": (128, 16, "big"),
+    "nd_sll": (144, 6, "big"),
+    "nd_tll": (150, 6, "big"),
+    "nd_zero": (156, 4, "big"),
+    "ct_ipv6_src": (128, 16, "big"),
+    "ct_ipv6_dst": (144, 16, "big"),
+    "ct_ipv4_src": (128, 4, "big"),
+    "ct_ipv4_dst": (132, 4, "big"),
+    "ct_zero": (136, 24, "big"),
+    "tun_ipv6_src": (160, 16, "big"),
+    "tun_ipv6_dst": (176, 16, "big"),
+    "tun_ipv4_src": (160, 4, "big"),
+    "tun_ipv4_dst": (164, 4, "big"),
+    "tun_zero": (168, 24, "big"),
+    "tun_tp_src": (192, 2, "big"),
+    "tun_tp_dst": (194, 2, "big"),
+    "tun_flags": (196, 2, "little"),
+    "tun_tos": (198, 1, "little"),
+    "tun_ttl": (199, 1, "little"),
+    "ct_tp_src": (200, 2, "big"),
+    "ct_tp_dst": (202, 2, "big"),
+    "ct_proto": (204, 1, "little"),
+    "tun_kind": (205, 1, "little"),
+    "tun_opts_kind": (206, 1, "little"),
+    "tun_opts_size": (207, 1, "little"),
+    "tun_opts": (208, 24, "big"),
+}
+
+BTF_IDS: Final[dict[str, int]] = {
+    "key_hot": 2,
+    "key_mid": 17,
+    "key_cold": 31,
+    "flow_key": 44,
+    "key_hot_mid": 48,
+    "ufid_key": 52,
+    "flow_ref": 56,
+    "flow_record": 60,
+    "flow_tail": 65,
+    "mask_entry": 69,
+    "action": 73,
+    "action_block": 77,
+    "dp_stats": 82,
+    "port_stats": 87,
+    "port_info": 91,
+    "dp_control": 95,
+    "dp_meta": 99,
+    "__u8": 6,
+    "__u16": 3,
+    "__u32": 11,
+    "__u64": 26,
+}

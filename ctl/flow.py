@@ -1,0 +1,110 @@
+"""What a flow is: a key with its mask, a name, actions, statistics.  Values only, nothing is done here.
+
+A `FlowKey` is the bytes of struct flow_key (see `ctl.abi`), so that keys, masks and records have one
+form from the text to the kernel.  Fields are read and written by leaf name as numbers: header fields
+as the number they have on the wire, addresses as big-endian numbers of their full width.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ctl import abi
+from ctl.ufid import Ufid
+
+KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
+_ZERO: Final = bytes(KEY_SIZE)
+_ORDER: Final[dict[str, Literal["little", "big"]]] = {"little": "little", "big": "big"}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowKey:
+    """A flow key or a mask: the bytes of struct flow_key, KEY_SIZE of them."""
+
+    raw: bytes = _ZERO
+
+    @classmethod
+    def of(cls, **leaves: int) -> FlowKey:
+        """A key with these leaves set and all others zero.  KeyError or OverflowError for a bad one."""
+        raw = bytearray(KEY_SIZE)
+        for name, value in leaves.items():
+            offset, size, order = abi.KEY_LEAVES[name]
+            raw[offset : offset + size] = value.to_bytes(size, _ORDER[order])
+        return cls(bytes(raw))
+
+    def __getitem__(self, leaf: str) -> int:
+        offset, size, order = abi.KEY_LEAVES[leaf]
+        return int.from_bytes(self.raw[offset : offset + size], _ORDER[order])
+
+    def __and__(self, other: FlowKey) -> FlowKey:
+        both = int.from_bytes(self.raw, "little") & int.from_bytes(other.raw, "little")
+        return FlowKey(both.to_bytes(KEY_SIZE, "little"))
+
+    def with_leaves(self, **leaves: int) -> FlowKey:
+        """A copy with these leaves replaced."""
+        raw = bytearray(self.raw)
+        for name, value in leaves.items():
+            offset, size, order = abi.KEY_LEAVES[name]
+            raw[offset : offset + size] = value.to_bytes(size, _ORDER[order])
+        return FlowKey(bytes(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A key and the mask that says which of its bits are compared.
+
+    ``key`` is concrete: it may have bits outside the mask, which identify a flow that has no UFID.
+    """
+
+    key: FlowKey
+    mask: FlowKey
+
+    @property
+    def masked(self) -> FlowKey:
+        """The key without the bits that are not compared."""
+        return self.key & self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Send the packet out of a port."""
+
+    port: int
+
+
+# An action list is a tuple of actions; the empty one drops.
+Action = Output
+Actions = tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStats:
+    """Counters of one flow.  ``used_ms`` is CLOCK_MONOTONIC in milliseconds, None before the first hit.
+
+    ``tcp_flags`` is the OR of the low eight flag bits of all packets.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    used_ms: int | None = None
+    tcp_flags: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """A flow as the datapath reports it.
+
+    With a UFID, ``match.key`` is the masked key; without, it is the concrete key, the flow's identity.
+    """
+
+    ufid: Ufid | None
+    match: Match
+    actions: Actions
+    stats: FlowStats = FlowStats()
+    generation: int = 0
+
+
+# What names a flow to get, set and delete: its UFID, or the concrete key of a flow that has none.
+FlowId = Ufid | FlowKey
