@@ -322,6 +322,8 @@ struct dp_control {
 	__u32 n_flows;
 	__u32 n_free_slots;		/* depth of the free_slots stack */
 	__u32 n_free_blocks;		/* depth of the free_blocks stack */
+	__u32 high_slot;		/* one more than the highest slot ever filled */
+	__u32 zero;
 	__u64 generation;		/* one more at each change of the flow table */
 };
 
@@ -335,6 +337,38 @@ struct dp_meta {
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */
 	__u8 program_tag[16];
+};
+
+/* Working memory of one packet's walk, per CPU: what does not fit on the program's stack. */
+struct scratch {
+	struct flow_key key;		/* the packet's */
+	struct key_hot_mid masked;	/* key of the look-up under one mask */
+	__u32 mask_id;			/* of the mask to try next */
+	__u32 zero;
+};
+
+/*
+ * Every map of a datapath, pinned under its name.  The program refers to maps by these numbers,
+ * which the loader replaces; maps.h says who writes and who reads.
+ */
+enum map_id {
+	MAP_META = 0,
+	MAP_CONTROL = 1,
+	MAP_MASKS = 2,
+	MAP_FLOWS_S = 3,
+	MAP_FLOWS_M = 4,
+	MAP_UFIDS = 5,
+	MAP_RECORDS = 6,
+	MAP_TAILS = 7,
+	MAP_ACTIONS = 8,
+	MAP_FREE_SLOTS = 9,
+	MAP_FREE_BLOCKS = 10,
+	MAP_PORTS = 11,
+	MAP_PORT_OF = 12,
+	MAP_PORT_INFO = 13,
+	MAP_PORT_STATS = 14,
+	MAP_DP_STATS = 15,
+	MAP_SCRATCH = 16,
 };
 
 #define ABI_ASSERT(what) _Static_assert(what, #what)

@@ -91,6 +91,28 @@ class PortKind(IntEnum):
     PORT_INTERNAL = 2
 
 
+class MapId(IntEnum):
+    """enum map_id."""
+
+    MAP_META = 0
+    MAP_CONTROL = 1
+    MAP_MASKS = 2
+    MAP_FLOWS_S = 3
+    MAP_FLOWS_M = 4
+    MAP_UFIDS = 5
+    MAP_RECORDS = 6
+    MAP_TAILS = 7
+    MAP_ACTIONS = 8
+    MAP_FREE_SLOTS = 9
+    MAP_FREE_BLOCKS = 10
+    MAP_PORTS = 11
+    MAP_PORT_OF = 12
+    MAP_PORT_INFO = 13
+    MAP_PORT_STATS = 14
+    MAP_DP_STATS = 15
+    MAP_SCRATCH = 16
+
+
 class KeyHot(Structure):
     """struct key_hot: 64 bytes."""
 
@@ -383,7 +405,7 @@ class PortInfo(Structure):
 
 
 class DpControl(Structure):
-    """struct dp_control: 32 bytes."""
+    """struct dp_control: 40 bytes."""
 
     _fields_ = (
         ("n_masks", c_uint32),
@@ -392,6 +414,8 @@ class DpControl(Structure):
         ("n_flows", c_uint32),
         ("n_free_slots", c_uint32),
         ("n_free_blocks", c_uint32),
+        ("high_slot", c_uint32),
+        ("zero", c_uint32),
         ("generation", c_uint64),
     )
 
@@ -408,6 +432,17 @@ class DpMeta(Structure):
         ("netns_path", c_uint8 * 96),
         ("name", c_uint8 * 16),
         ("program_tag", c_uint8 * 16),
+    )
+
+
+class Scratch(Structure):
+    """struct scratch: 368 bytes."""
+
+    _fields_ = (
+        ("key", FlowKey),
+        ("masked", KeyHotMid),
+        ("mask_id", c_uint32),
+        ("zero", c_uint32),
     )
 
 
@@ -494,6 +529,7 @@ BTF_IDS: Final[dict[str, int]] = {
     "port_info": 91,
     "dp_control": 95,
     "dp_meta": 99,
+    "scratch": 104,
     "__u8": 6,
     "__u16": 3,
     "__u32": 11,

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The oldest kernel that the datapath runs on: 6.1. */
+#pragma once
+#define LINUX_VERSION_CODE 0x060100
+#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))

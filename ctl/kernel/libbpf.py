@@ -1,0 +1,305 @@
+"""The calls of libbpf that the project uses, by ctypes.
+
+Only libbpf's low-level functions are used: one system call each, an fd or zero on success, a negative
+errno on failure, which becomes OSError here.  Structures of options follow libbpf 1.1's bpf.h; their
+first member is their own size, so newer and older libraries agree on what is there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from typing import Any, Final
+
+from ctl.errors import NotSupported, VerifierError
+
+# enum bpf_map_type, enum bpf_prog_type, enum bpf_attach_type and flags of <linux/bpf.h>
+MAP_HASH: Final = 1
+MAP_ARRAY: Final = 2
+MAP_PERCPU_ARRAY: Final = 6
+MAP_DEVMAP: Final = 14
+PROG_XDP: Final = 6
+ATTACH_XDP: Final = 37
+F_NO_PREALLOC: Final = 1 << 0
+F_MMAPABLE: Final = 1 << 10
+F_XDP_HAS_FRAGS: Final = 1 << 5
+F_TEST_XDP_LIVE_FRAMES: Final = 1 << 1
+XDP_SKB_MODE: Final = 1 << 1
+XDP_DRV_MODE: Final = 1 << 2
+NOEXIST: Final = 1
+LICENSE: Final = b"Dual BSD/GPL"
+
+_LOG_SIZE: Final = 16 << 20
+
+
+class _MapCreateOpts(Structure):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("btf_fd", c_uint32),
+        ("btf_key_type_id", c_uint32),
+        ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32),
+        ("inner_map_fd", c_uint32),
+        ("map_flags", c_uint32),
+        ("map_extra", c_uint64),
+        ("numa_node", c_uint32),
+        ("map_ifindex", c_uint32),
+    )
+
+
+class _ProgLoadOpts(Structure):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("attempts", c_int),
+        ("expected_attach_type", c_int),
+        ("prog_btf_fd", c_uint32),
+        ("prog_flags", c_uint32),
+        ("prog_ifindex", c_uint32),
+        ("kern_version", c_uint32),
+        ("attach_btf_id", c_uint32),
+        ("attach_prog_fd", c_uint32),
+        ("attach_btf_obj_fd", c_uint32),
+        ("fd_array", c_void_p),
+        ("func_info", c_void_p),
+        ("func_info_cnt", c_uint32),
+        ("func_info_rec_size", c_uint32),
+        ("line_info", c_void_p),
+        ("line_info_cnt", c_uint32),
+        ("line_info_rec_size", c_uint32),
+        ("log_level", c_uint32),
+        ("log_size", c_uint32),
+        ("log_buf", c_void_p),
+    )
+
+
+class _LinkCreateOpts(Structure):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("flags", c_uint32),
+        ("iter_info", c_void_p),
+        ("iter_info_len", c_uint32),
+        ("target_btf_id", c_uint32),
+    )
+
+
+class TestRunOpts(Structure):
+    """struct bpf_test_run_opts."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("data_in", c_char_p),
+        ("data_out", c_void_p),
+        ("data_size_in", c_uint32),
+        ("data_size_out", c_uint32),
+        ("ctx_in", c_char_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", c_uint32),
+        ("ctx_size_out", c_uint32),
+        ("retval", c_uint32),
+        ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
+        ("batch_size", c_uint32),
+    )
+
+
+class ProgInfo(Structure):
+    """The head of struct bpf_prog_info."""
+
+    _fields_ = (
+        ("type", c_uint32),
+        ("id", c_uint32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("jited_len", c_uint32),
+        ("xlated_len", c_uint32),
+    )
+
+
+class MapInfo(Structure):
+    """The head of struct bpf_map_info."""
+
+    _fields_ = (
+        ("type", c_uint32),
+        ("id", c_uint32),
+        ("key_size", c_uint32),
+        ("value_size", c_uint32),
+        ("max_entries", c_uint32),
+        ("map_flags", c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+class XdpLinkInfo(Structure):
+    """The head of struct bpf_link_info, as for an XDP link."""
+
+    _fields_ = (
+        ("type", c_uint32),
+        ("id", c_uint32),
+        ("prog_id", c_uint32),
+        ("_align", c_uint32),
+        ("ifindex", c_uint32),
+        ("_rest", c_uint32 * 11),
+    )
+
+
+def _load() -> ctypes.CDLL:
+    try:
+        lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as e:
+        raise NotSupported("libbpf.so.1 is not installed", "apt install libbpf1") from e
+    signatures: dict[str, tuple[Any, ...]] = {
+        "bpf_map_create": (c_int, c_char_p, c_uint32, c_uint32, c_uint32, POINTER(_MapCreateOpts)),
+        "bpf_prog_load": (c_int, c_char_p, c_char_p, c_char_p, c_size_t, POINTER(_ProgLoadOpts)),
+        "bpf_btf_load": (c_char_p, c_size_t, c_void_p),
+        "bpf_obj_pin": (c_int, c_char_p),
+        "bpf_obj_get": (c_char_p,),
+        "bpf_map_update_elem": (c_int, c_void_p, c_void_p, c_uint64),
+        "bpf_map_lookup_elem": (c_int, c_void_p, c_void_p),
+        "bpf_map_delete_elem": (c_int, c_void_p),
+        "bpf_map_get_next_key": (c_int, c_void_p, c_void_p),
+        "bpf_link_create": (c_int, c_int, c_int, POINTER(_LinkCreateOpts)),
+        "bpf_link_detach": (c_int,),
+        "bpf_prog_test_run_opts": (c_int, POINTER(TestRunOpts)),
+        "bpf_obj_get_info_by_fd": (c_int, c_void_p, POINTER(c_uint32)),
+        "libbpf_num_possible_cpus": (),
+    }
+    for name, arguments in signatures.items():
+        function = getattr(lib, name)
+        function.argtypes = arguments
+        function.restype = c_int
+    return lib
+
+
+_lib = _load()
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        error = ctypes.get_errno() or -result
+        raise OSError(error, f"{what}: {os.strerror(error)}")
+    return result
+
+
+def map_create(  # noqa: PLR0913 - one argument for each number that the kernel wants
+    map_type: int, name: str, key_size: int, value_size: int, max_entries: int, flags: int = 0,
+    btf: tuple[int, int, int] = (0, 0, 0),
+) -> int:  # fmt: skip
+    """A new map's fd.  ``btf`` is (fd, key type id, value type id); zeros: none."""
+    opts = _MapCreateOpts(sz=ctypes.sizeof(_MapCreateOpts), map_flags=flags, btf_fd=btf[0], btf_key_type_id=btf[1],
+                          btf_value_type_id=btf[2])  # fmt: skip
+    result = _lib.bpf_map_create(map_type, name.encode(), key_size, value_size, max_entries, byref(opts))
+    return _checked(result, f"creating map {name}")
+
+
+def prog_load(prog_type: int, name: str, instructions: bytes, flags: int = 0) -> int:
+    """A loaded program's fd.  VerifierError with the verifier's log when the kernel refuses it."""
+
+    def load(log: ctypes.Array[ctypes.c_char] | None) -> int:
+        opts = _ProgLoadOpts(sz=ctypes.sizeof(_ProgLoadOpts), attempts=1, prog_flags=flags)
+        if log is not None:
+            opts.log_level, opts.log_size, opts.log_buf = 1, len(log), ctypes.addressof(log)
+        return int(_lib.bpf_prog_load(prog_type, name.encode(), LICENSE, instructions, len(instructions) // 8, byref(opts)))
+
+    result = load(None)
+    if result >= 0:
+        return result
+    error = ctypes.get_errno() or -result
+    log = ctypes.create_string_buffer(_LOG_SIZE)
+    load(log)
+    text = log.value.decode(errors="replace")
+    if not text:
+        raise OSError(error, f"loading program {name}: {os.strerror(error)}")
+    lines = [line for line in text.splitlines() if line and not line.startswith(("processed ", "verification time"))]
+    raise VerifierError(f"the kernel refuses program {name}: {lines[-1]} ({len(lines)} lines more)", text)
+
+
+def btf_load(raw: bytes) -> int:
+    """The fd of loaded BTF."""
+    return _checked(_lib.bpf_btf_load(raw, len(raw), None), "loading BTF")
+
+
+def obj_pin(fd: int, path: str) -> None:
+    """Pin a map, program or link."""
+    _checked(_lib.bpf_obj_pin(fd, path.encode()), f"pinning {path}")
+
+
+def obj_get(path: str) -> int:
+    """The fd of what is pinned there."""
+    return _checked(_lib.bpf_obj_get(path.encode()), path)
+
+
+def map_update(fd: int, key: Any, value: Any, flags: int = 0) -> None:
+    """Write an element.  ``key`` and ``value`` are bytes or ctypes objects."""
+    result = _lib.bpf_map_update_elem(fd, _pointer(key), _pointer(value), flags)
+    if result < 0:
+        _checked(result, "updating a map")
+
+
+def map_lookup(fd: int, key: Any, value: Any) -> bool:
+    """Read an element into ``value``, a ctypes object; False when there is none."""
+    result = _lib.bpf_map_lookup_elem(fd, _pointer(key), byref(value))
+    if result == 0:
+        return True
+    if ctypes.get_errno() == 2:  # ENOENT
+        return False
+    _checked(result, "reading a map")
+    return False
+
+
+def map_delete(fd: int, key: Any) -> bool:
+    """Remove an element; False when there was none."""
+    result = _lib.bpf_map_delete_elem(fd, _pointer(key))
+    if result == 0:
+        return True
+    if ctypes.get_errno() == 2:  # ENOENT
+        return False
+    _checked(result, "deleting from a map")
+    return False
+
+
+def map_keys(fd: int, key_size: int) -> list[bytes]:
+    """Every key of a hash map.  Not a snapshot."""
+    keys: list[bytes] = []
+    here, following = ctypes.create_string_buffer(key_size), ctypes.create_string_buffer(key_size)
+    at: Any = None
+    while _lib.bpf_map_get_next_key(fd, at, following) == 0:
+        keys.append(following.raw)
+        ctypes.memmove(here, following, key_size)
+        at = here
+    return keys
+
+
+def _pointer(value: Any) -> Any:
+    return value if isinstance(value, bytes) else byref(value)
+
+
+def link_create_xdp(prog_fd: int, ifindex: int, flags: int) -> int:
+    """Attach an XDP program to a device of the caller's network namespace; the link's fd."""
+    opts = _LinkCreateOpts(sz=ctypes.sizeof(_LinkCreateOpts), flags=flags)
+    return _checked(_lib.bpf_link_create(prog_fd, ifindex, ATTACH_XDP, byref(opts)), "attaching")
+
+
+def link_detach(fd: int) -> None:
+    """Take the program off its device; the link remains, without effect."""
+    _checked(_lib.bpf_link_detach(fd), "detaching")
+
+
+def info(fd: int, structure: type[Structure]) -> Any:
+    """What the kernel says of a map, program or link: an instance of the given structure."""
+    result = structure()
+    size = c_uint32(ctypes.sizeof(result))
+    _checked(_lib.bpf_obj_get_info_by_fd(fd, byref(result), byref(size)), "asking for information")
+    return result
+
+
+def test_run(prog_fd: int, opts: TestRunOpts) -> None:
+    """BPF_PROG_TEST_RUN, in the caller's network namespace; results are in ``opts``."""
+    opts.sz = ctypes.sizeof(opts)
+    _checked(_lib.bpf_prog_test_run_opts(prog_fd, byref(opts)), "running a program")
+
+
+def possible_cpus() -> int:
+    """How many values an element of a per-CPU map has."""
+    return _checked(_lib.libbpf_num_possible_cpus(), "counting processors")

@@ -1,0 +1,178 @@
+"""Every map of a datapath: its type, layout, size, and how it is opened.
+
+What each is for, who writes it and who reads it stands in bpf/maps.h.  Names and numbers are those of
+enum map_id, layouts those of bpf/abi.h; BTF types go along, so that bpftool shows names.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.resources
+import mmap
+import os
+import pathlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ctl import abi
+from ctl.abi import DpLimit, MapId
+from ctl.kernel import libbpf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much a datapath can hold.  Fixed when it is made."""
+
+    max_flows: int
+    max_masks: int
+
+    @property
+    def max_blocks(self) -> int:
+        """Action blocks: one for each flow, and some to replace before their grace period is over."""
+        return self.max_flows + 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapSpec:
+    """A map before it exists.  ``key`` and ``value`` name types of abi.h."""
+
+    type: int
+    key: str = "__u32"
+    value: str
+    entries: Callable[[Sizes], int]
+    flags: int = 0
+    with_btf: bool = True
+
+    @property
+    def mapped(self) -> bool:
+        """Userspace reads and writes it as memory."""
+        return bool(self.flags & libbpf.F_MMAPABLE)
+
+
+_SCALAR_SIZES: Final = {"__u8": 1, "__u16": 2, "__u32": 4, "__u64": 8}
+
+
+def _one(_: Sizes) -> int:
+    return 1
+
+
+def _ports(_: Sizes) -> int:
+    return DpLimit.DP_MAX_PORTS
+
+
+def _flows(sizes: Sizes) -> int:
+    return sizes.max_flows
+
+
+def _array(value: str, entries: Callable[[Sizes], int]) -> MapSpec:
+    return MapSpec(type=libbpf.MAP_ARRAY, value=value, entries=entries)
+
+
+def _mapped(value: str, entries: Callable[[Sizes], int]) -> MapSpec:
+    return MapSpec(type=libbpf.MAP_ARRAY, value=value, entries=entries, flags=libbpf.F_MMAPABLE)
+
+
+def _per_cpu(value: str, entries: Callable[[Sizes], int]) -> MapSpec:
+    return MapSpec(type=libbpf.MAP_PERCPU_ARRAY, value=value, entries=entries)
+
+
+def _table(key: str, value: str, entries: Callable[[Sizes], int]) -> MapSpec:
+    return MapSpec(type=libbpf.MAP_HASH, key=key, value=value, entries=entries, flags=libbpf.F_NO_PREALLOC)
+
+
+# The kernel keeps no BTF for devmaps.
+SPECS: Final[dict[MapId, MapSpec]] = {
+    MapId.MAP_META: _array("dp_meta", _one),
+    MapId.MAP_CONTROL: _mapped("dp_control", _one),
+    MapId.MAP_MASKS: _mapped("mask_entry", lambda s: s.max_masks),
+    MapId.MAP_FLOWS_S: _table("key_hot", "flow_ref", _flows),
+    MapId.MAP_FLOWS_M: _table("key_hot_mid", "flow_ref", _flows),
+    MapId.MAP_UFIDS: _table("ufid_key", "flow_ref", _flows),
+    MapId.MAP_RECORDS: _mapped("flow_record", _flows),
+    MapId.MAP_TAILS: _mapped("flow_tail", _flows),
+    MapId.MAP_ACTIONS: _mapped("action_block", lambda s: s.max_blocks),
+    MapId.MAP_FREE_SLOTS: _mapped("__u32", _flows),
+    MapId.MAP_FREE_BLOCKS: _mapped("__u32", lambda s: s.max_blocks),
+    MapId.MAP_PORTS: MapSpec(type=libbpf.MAP_DEVMAP, value="__u32", entries=_ports, with_btf=False),
+    MapId.MAP_PORT_OF: MapSpec(type=libbpf.MAP_HASH, value="__u32", entries=_ports),
+    MapId.MAP_PORT_INFO: _mapped("port_info", _ports),
+    MapId.MAP_PORT_STATS: _per_cpu("port_stats", _ports),
+    MapId.MAP_DP_STATS: _per_cpu("dp_stats", _one),
+    MapId.MAP_SCRATCH: _per_cpu("scratch", _one),
+}
+
+
+def name_of(map_id: MapId) -> str:
+    """The name of a map, in the kernel and of its pin: `flows_s`."""
+    return map_id.name.removeprefix("MAP_").lower()
+
+
+def size_of(type_name: str) -> int:
+    """Bytes of a type of abi.h."""
+    if type_name in _SCALAR_SIZES:
+        return _SCALAR_SIZES[type_name]
+    structure: type[ctypes.Structure] = getattr(abi, "".join(p.capitalize() for p in type_name.split("_")))
+    return ctypes.sizeof(structure)
+
+
+def create_all(sizes: Sizes) -> dict[MapId, int]:
+    """Make every map; their fds.  OSError, and none is left, when one cannot be made."""
+    fds: dict[MapId, int] = {}
+    btf = libbpf.btf_load(importlib.resources.files("ctl").joinpath("abi.btf").read_bytes())
+    try:
+        for map_id, spec in SPECS.items():
+            types = (btf, abi.BTF_IDS[spec.key], abi.BTF_IDS[spec.value]) if spec.with_btf else (0, 0, 0)
+            fds[map_id] = libbpf.map_create(
+                spec.type, name_of(map_id), size_of(spec.key), size_of(spec.value), spec.entries(sizes), spec.flags, types
+            )
+    except BaseException:
+        for fd in fds.values():
+            os.close(fd)
+        raise
+    finally:
+        os.close(btf)
+    return fds
+
+
+class Maps:
+    """The maps of one datapath, opened from their pins when first asked for.
+
+    ``memory`` gives the mapped ones as writable views of their whole extent, elements side by side.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._fds: dict[MapId, int] = {}
+        self._memory: dict[MapId, mmap.mmap] = {}
+
+    def fd(self, map_id: MapId) -> int:
+        """The map's file descriptor."""
+        if map_id not in self._fds:
+            self._fds[map_id] = libbpf.obj_get(str(self._folder / name_of(map_id)))
+        return self._fds[map_id]
+
+    def memory(self, map_id: MapId) -> mmap.mmap:
+        """The elements of a mapped array."""
+        if map_id not in self._memory:
+            fd = self.fd(map_id)
+            about = libbpf.info(fd, libbpf.MapInfo)
+            each = (about.value_size + 7) & ~7
+            pages = -(-each * about.max_entries // mmap.PAGESIZE)
+            self._memory[map_id] = mmap.mmap(fd, pages * mmap.PAGESIZE)
+        return self._memory[map_id]
+
+    def per_cpu(self, map_id: MapId, index: int, structure: type[Any]) -> list[Any]:
+        """The element of a per-CPU array, one structure for each possible processor."""
+        values = (structure * libbpf.possible_cpus())()
+        libbpf.map_lookup(self.fd(map_id), ctypes.c_uint32(index), values)
+        return list(values)
+
+    def close(self) -> None:
+        """Give up all descriptors and mappings."""
+        for memory in self._memory.values():
+            memory.close()
+        for fd in self._fds.values():
+            os.close(fd)
+        self._memory.clear()
+        self._fds.clear()
