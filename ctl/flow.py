@@ -38,6 +38,10 @@ class FlowKey:
         offset, size, order = abi.KEY_LEAVES[leaf]
         return int.from_bytes(self.raw[offset : offset + size], _ORDER[order])
 
+    def __repr__(self) -> str:
+        leaves = ((name, self[name]) for name in abi.KEY_LEAVES)
+        return f"FlowKey.of({', '.join(f'{name}={value:#x}' for name, value in leaves if value)})"
+
     def __and__(self, other: FlowKey) -> FlowKey:
         both = int.from_bytes(self.raw, "little") & int.from_bytes(other.raw, "little")
         return FlowKey(both.to_bytes(KEY_SIZE, "little"))

@@ -7,8 +7,10 @@ first member is their own size, so newer and older libraries agree on what is th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
@@ -184,11 +186,11 @@ def _checked(result: int, what: str) -> int:
 
 def map_create(  # noqa: PLR0913 - one argument for each number that the kernel wants
     map_type: int, name: str, key_size: int, value_size: int, max_entries: int, flags: int = 0,
-    btf: tuple[int, int, int] = (0, 0, 0),
+    btf: tuple[int, int, int] = (0, 0, 0), inner_map_fd: int = 0,
 ) -> int:  # fmt: skip
     """A new map's fd.  ``btf`` is (fd, key type id, value type id); zeros: none."""
     opts = _MapCreateOpts(sz=ctypes.sizeof(_MapCreateOpts), map_flags=flags, btf_fd=btf[0], btf_key_type_id=btf[1],
-                          btf_value_type_id=btf[2])  # fmt: skip
+                          btf_value_type_id=btf[2], inner_map_fd=inner_map_fd)  # fmt: skip
     result = _lib.bpf_map_create(map_type, name.encode(), key_size, value_size, max_entries, byref(opts))
     return _checked(result, f"creating map {name}")
 
@@ -226,8 +228,18 @@ def obj_pin(fd: int, path: str) -> None:
 
 
 def obj_get(path: str) -> int:
-    """The fd of what is pinned there."""
+    """The fd of what is pinned there.  FileNotFoundError."""
     return _checked(_lib.bpf_obj_get(path.encode()), path)
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[int]:
+    """The fd of what is pinned there, within the block."""
+    fd = obj_get(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def map_update(fd: int, key: Any, value: Any, flags: int = 0) -> None:

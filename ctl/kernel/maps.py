@@ -169,9 +169,7 @@ class Maps:
         return list(values)
 
     def close(self) -> None:
-        """Give up all descriptors and mappings."""
-        for memory in self._memory.values():
-            memory.close()
+        """Give up all descriptors, and the mappings with the last structure that lies in them."""
         for fd in self._fds.values():
             os.close(fd)
         self._memory.clear()

@@ -1,0 +1,5 @@
+"""`python -m ctl.cli`."""
+
+from ctl.cli import main
+
+main()

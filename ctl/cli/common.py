@@ -1,0 +1,46 @@
+"""What several commands share: printing rows, naming ports, and waiting."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from ctl.cli.main import Context
+from ctl.kernel.datapath import KernelDatapath
+
+pass_context = click.make_pass_decorator(Context)
+
+
+def print_json(context: Context, schema: str, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """One document with all rows, or with jsonl a document for each row.  ``schema`` is in every one."""
+    if context.output == "jsonl":
+        for row in rows:
+            click.echo(json.dumps({"schema": schema, **row}))
+    else:
+        click.echo(json.dumps({"schema": schema, name: list(rows)}, indent=2))
+
+
+def port_number(datapath: KernelDatapath) -> Callable[[str], int | None]:
+    """From the name of a port to its number; the ports are read when the first name comes."""
+    names: dict[str, int] = {}
+
+    def number(name: str) -> int | None:
+        if not names:
+            names.update({port.name: port.number for port in datapath.ports()})
+        return names.get(name)
+
+    return number
+
+
+def port_name(datapath: KernelDatapath) -> Callable[[int], str | None]:
+    """From the number of a port to its name."""
+    return {port.number: port.name for port in datapath.ports()}.get
+
+
+def now_ms() -> int:
+    """CLOCK_MONOTONIC in milliseconds, the clock of `used`."""
+    return time.monotonic_ns() // 1_000_000

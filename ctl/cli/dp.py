@@ -1,0 +1,210 @@
+"""The commands over datapaths and ports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ctl.cli.common import pass_context, print_json
+from ctl.cli.main import Context
+from ctl.errors import Absent, NotFound, NotSupported, UsageError
+
+if TYPE_CHECKING:
+    from ctl.kernel.datapath import KernelDatapath
+
+DEFAULT_MAX_FLOWS: Final = 65536
+DEFAULT_MAX_MASKS: Final = 64
+
+
+@click.command("add-dp")
+@click.option("--max-flows", type=int, default=DEFAULT_MAX_FLOWS, show_default=True, help="How many flows it can hold.")
+@click.option("--max-masks", type=int, default=DEFAULT_MAX_MASKS, show_default=True, help="How many masks, up to 256.")
+@click.option("--netns", metavar="NAME", help="Where its ports live.  [default: the caller's network namespace]")
+@click.argument("name", required=False)
+@pass_context
+def add_dp(context: Context, name: str | None, max_flows: int, max_masks: int, netns: str | None) -> None:
+    """Make a datapath, with its local port 0: a device of the same name.
+
+    \b
+    ctl add-dp br0
+    ctl add-dp br0 --max-flows 1000000 --netns blue
+    """
+    from ctl.kernel.maps import Sizes
+    from ctl.manage import add_datapath
+    from ctl.netns import NetNs
+
+    namespace = NetNs.named(netns) if netns else NetNs.current()
+    sizes = Sizes(max_flows=max_flows, max_masks=max_masks)
+    add_datapath(_new_name(context, name), sizes, namespace, context.timeout_s)
+
+
+def _new_name(context: Context, name: str | None) -> str:
+    return name or context.dp or "lab"
+
+
+@click.command("del-dp")
+@click.argument("name", required=False)
+@pass_context
+def del_dp(context: Context, name: str | None) -> None:
+    """Remove a datapath: detach it from its ports, remove its local port and its flows."""
+    from ctl.manage import delete_datapath
+
+    delete_datapath(name or context.name, context.timeout_s)
+
+
+@click.command("dump-dps")
+@pass_context
+def dump_dps(context: Context) -> None:
+    """List the datapaths."""
+    from ctl.kernel.lifecycle import datapath_names
+
+    names = datapath_names()
+    if context.output != "text":
+        print_json(context, "ctl/dp/1", "datapaths", ({"name": name} for name in names))
+        return
+    for name in names:
+        click.echo(f"xdp@{name}")
+
+
+@click.command("show")
+@click.option("-s", "--statistics", is_flag=True, help="Print the counters of each port, and of each drop reason.")
+@pass_context
+def show(context: Context, statistics: bool) -> None:
+    """Show datapaths: look-ups, flows, masks and ports.
+
+    \b
+    ctl show
+    ctl --dp br0 show -s
+    """
+    from ctl.kernel.datapath import KernelDatapath
+    from ctl.kernel.lifecycle import datapath_names
+
+    names = [context.dp] if context.dp else datapath_names()
+    if not names:
+        raise Absent("there is no datapath", "ctl add-dp NAME, or ctl up for a lab")
+    rows = []
+    for name in names:
+        with KernelDatapath(name, context.timeout_s) as datapath:
+            if context.output == "text":
+                show_text(datapath, statistics=statistics)
+            else:
+                rows.append(dp_to_dict(datapath))
+    if context.output != "text":
+        print_json(context, "ctl/dp/1", "datapaths", rows)
+
+
+def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
+    """One datapath as `ovs-dpctl show` prints it."""
+    stats = datapath.stats()
+    lookups = stats.hit + stats.missed
+    click.echo(f"xdp@{datapath.name}:")
+    click.echo(f"  lookups: hit:{stats.hit} missed:{stats.missed} lost:{stats.lost}")
+    click.echo(f"  flows: {stats.flows}")
+    click.echo(
+        f"  masks: hit:{stats.mask_hit} total:{stats.masks} hit/pkt:{stats.mask_hit / lookups if lookups else 0:.2f}"
+    )
+    if statistics:
+        click.echo("  drops: " + " ".join(f"{reason}:{count}" for reason, count in stats.drops.items()))
+        click.echo(f"  stale: {stats.stale}")
+    counters = datapath.port_stats() if statistics else {}
+    for port in datapath.ports():
+        notes = [port.kind] if port.kind != "netdev" else []
+        notes += ["generic XDP"] if port.hook == "xdp/generic" else []
+        notes += [] if port.ifindex else ["device gone"]
+        click.echo(f"  port {port.number}: {port.name}" + (f" ({', '.join(notes)})" if notes else ""))
+        if port.number in counters:
+            c = counters[port.number]
+            click.echo(f"    RX packets:{c.rx_packets} errors:? dropped:{c.rx_dropped} overruns:? frame:?")
+            click.echo(f"    TX packets:{c.tx_packets} errors:? dropped:? aborted:? carrier:?")
+            click.echo("    collisions:?")
+            click.echo(f"    RX bytes:{c.rx_bytes}  TX bytes:{c.tx_bytes}")
+
+
+def dp_to_dict(datapath: KernelDatapath) -> dict[str, Any]:
+    """One datapath as a row of ctl/dp/1."""
+    counters = datapath.port_stats()
+    return {
+        "name": datapath.name,
+        "max_flows": datapath.sizes.max_flows,
+        "max_masks": datapath.sizes.max_masks,
+        **asdict(datapath.stats()),
+        "ports": [{**asdict(port), "statistics": asdict(counters[port.number])} for port in datapath.ports()],
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Device:
+    """One argument of add-if: DEV[,port_no=N][,hook=xdp][,netns=NS]."""
+
+    name: str
+    number: int | None = None
+    netns: str | None = None
+
+
+def _device(argument: str) -> _Device:
+    name, *options = argument.split(",")
+    number, netns = None, None
+    if not name:
+        raise UsageError(f"{argument!r} names no device", "DEV[,port_no=N][,netns=NS]")
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "port_no" and value.isdigit():
+            number = int(value)
+        elif key == "netns" and value:
+            netns = value
+        elif key == "hook" and value == "tc":
+            raise NotSupported("ports on the tc hook are not supported yet", "leave hook= out")
+        elif (key, value) != ("hook", "xdp"):
+            raise UsageError(f"{option!r} is no option of a port", "port_no=NUMBER, hook=xdp or netns=NAME")
+    return _Device(name=name, number=number, netns=netns)
+
+
+@click.command("add-if")
+@click.option("--force", is_flag=True, help="Even a device that carries the default route.")
+@click.argument("devices", metavar="DEV[,port_no=N][,netns=NS]...", nargs=-1, required=True)
+@pass_context
+def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
+    """Make devices ports of the datapath.  They are looked for in the caller's network namespace.
+
+    \b
+    ctl add-if eth1 eth2,port_no=7
+    ctl add-if p3,netns=blue
+    """
+    from ctl.manage import add_port
+    from ctl.netns import NetNs
+
+    wanted = [_device(argument) for argument in devices]
+    with context.open() as datapath:
+        for device in wanted:
+            namespace = NetNs.named(device.netns) if device.netns else None
+            added = add_port(datapath, device.name, device.number, namespace, force=force)
+            context.note(f"{device.name} is port {added.port.number} of {datapath.name} ({added.port.hook})")
+            for line in (*added.done, *added.problems):
+                context.note(f"  {line}")
+
+
+@click.command("del-if")
+@click.argument("ports", metavar="DEV|PORT...", nargs=-1, required=True)
+@pass_context
+def del_if(context: Context, ports: tuple[str, ...]) -> None:
+    """Take ports out of the datapath.  The devices stay.
+
+    \b
+    ctl del-if eth1
+    ctl del-if 7
+    """
+    from ctl.kernel.lifecycle import detach
+
+    with context.open() as datapath:
+        for number in [_port(datapath, argument) for argument in ports]:
+            detach(datapath, number)
+
+
+def _port(datapath: KernelDatapath, argument: str) -> int:
+    """The number of a port given by number, name or device."""
+    for port in datapath.ports():
+        if argument in (str(port.number), port.name, port.device):
+            return port.number
+    raise NotFound(f"{datapath.name} has no port {argument}", "ctl show lists the ports")

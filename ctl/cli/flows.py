@@ -1,0 +1,157 @@
+"""The commands over flows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ctl.cli.common import now_ms, pass_context, port_name, port_number, print_json
+from ctl.cli.main import Context
+from ctl.errors import NotFound, UsageError
+from ctl.flow import FlowId
+from ctl.jsonout import flow_to_dict
+from ctl.text import format_flow, parse_actions, parse_flow, parse_flow_id
+from ctl.ufid import UfidPrefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ctl.flow import Flow
+    from ctl.kernel.datapath import KernelDatapath
+
+
+def print_flows(
+    context: Context, datapath: KernelDatapath, flows: Iterable[Flow], *, more: bool = False, names: bool = False
+) -> None:
+    """Each flow as a line of text, or as a row of ctl/flow/1."""
+    if context.output != "text":
+        print_json(context, "ctl/flow/1", "flows", (flow_to_dict(flow) for flow in flows))
+        return
+    now = now_ms()
+    named = port_name(datapath) if names else None
+    for flow in flows:
+        click.echo(format_flow(flow, now, more=more, port_name=named))
+
+
+def _which(datapath: KernelDatapath, argument: str) -> FlowId:
+    """The flow that an argument names: a UFID, the beginning of one, or a key."""
+    name = parse_flow_id(argument, port_number(datapath))
+    if not isinstance(name, UfidPrefix):
+        return name
+    found = [ufid for ufid in datapath.ufids() if name.matches(ufid)]
+    if not found:
+        raise NotFound(f"{datapath.name} has no flow whose UFID begins with {name.digits}", "ctl dump-flows lists them")
+    if len(found) > 1:
+        shown = " ".join(str(ufid) for ufid in sorted(found)[:10])
+        raise UsageError(f"{name.digits} begins {len(found)} UFIDs", f"give more digits: {shown}")
+    return found[0]
+
+
+@click.command("add-flow")
+@click.argument("flow")
+@click.argument("actions")
+@pass_context
+def add_flow(context: Context, flow: str, actions: str) -> None:
+    """Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key.
+
+    \b
+    ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0)' 2
+    ctl add-flow 'in_port(2),eth()' drop
+    """
+    with context.open() as datapath:
+        parsed = parse_flow(flow, port_number(datapath))
+        action_list = parse_actions(actions, port_number(datapath))
+        if parsed.match is None:
+            raise UsageError("a UFID alone is no flow: add-flow needs its key", "such as in_port(1),eth(),...")
+        datapath.flow_new(parsed.match, action_list, parsed.ufid)
+
+
+@click.command("mod-flow")
+@click.option("--may-create", is_flag=True, help="Install the flow if it is not there; FLOW then needs its key.")
+@click.option("--clear", is_flag=True, help="Zero the flow's statistics.")
+@click.option("-s", "--statistics", is_flag=True, help="Print the flow with its statistics from before.")
+@click.argument("flow")
+@click.argument("actions")
+@pass_context
+def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear: bool, statistics: bool) -> None:
+    """Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+
+    \b
+    ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
+    ctl mod-flow --clear -s 0a0b0c drop
+    """
+    with context.open() as datapath, datapath.hold():
+        action_list = parse_actions(actions, port_number(datapath))
+        try:
+            changed = datapath.flow_set(_which(datapath, flow), action_list, clear=clear)
+        except NotFound:
+            if not may_create:
+                raise
+            parsed = parse_flow(flow, port_number(datapath))
+            if parsed.match is None:
+                raise
+            changed = datapath.flow_new(parsed.match, action_list, parsed.ufid)
+        if statistics:
+            print_flows(context, datapath, [changed])
+
+
+@click.command("get-flow")
+@click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where the flow runs.")
+@click.option("--names", is_flag=True, help="Print ports by name.")
+@click.argument("flow")
+@pass_context
+def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
+    """Print one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+
+    A flow that has a UFID is not found by its key, nor the reverse.
+
+    \b
+    ctl get-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
+    ctl get-flow 0a0b0c
+    """
+    with context.open() as datapath:
+        found = datapath.flow_get(_which(datapath, flow))
+        print_flows(context, datapath, [found], more=more, names=names)
+
+
+@click.command("del-flow")
+@click.option("-s", "--statistics", is_flag=True, help="Print the flow with its final statistics.")
+@click.argument("flow")
+@pass_context
+def del_flow(context: Context, flow: str, statistics: bool) -> None:
+    """Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+
+    \b
+    ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
+    ctl del-flow -s 0a0b0c
+    """
+    with context.open() as datapath, datapath.hold():
+        gone = datapath.flow_del(_which(datapath, flow))
+        if statistics:
+            print_flows(context, datapath, [gone])
+
+
+@click.command("del-flows")
+@pass_context
+def del_flows(context: Context) -> None:
+    """Remove all flows."""
+    with context.open() as datapath:
+        count = datapath.flow_flush()
+    if context.verbose:
+        context.note(f"{count} flows removed from {datapath.name}")
+
+
+@click.command("dump-flows")
+@click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
+@click.option("--names", is_flag=True, help="Print ports by name.")
+@pass_context
+def dump_flows(context: Context, more: bool, names: bool) -> None:
+    """Print all flows.
+
+    \b
+    ctl dump-flows -m
+    ctl -o json dump-flows | jq '.flows[].ufid'
+    """
+    with context.open() as datapath:
+        print_flows(context, datapath, datapath.flow_dump(), more=more, names=names)

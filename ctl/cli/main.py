@@ -1,0 +1,173 @@
+"""The command group, its options, and what becomes of errors."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ctl.errors import CompileError, CtlError, FlowSyntaxError, NotPermitted
+
+if TYPE_CHECKING:
+    from ctl.kernel.datapath import KernelDatapath
+
+DEFAULT_NAME: Final = "lab"
+
+# Every command, in the order and under the headings of `ctl --help`, and the module that defines it.
+COMMANDS: Final[dict[str, dict[str, str]]] = {
+    "Lab": dict.fromkeys(("up", "down", "status", "exec", "shell", "send"), "ctl.cli.lab"),
+    "Datapath": dict.fromkeys(("add-dp", "del-dp", "dump-dps", "show", "add-if", "del-if"), "ctl.cli.dp"),
+    "Flows": dict.fromkeys(
+        ("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"
+    ),
+    "Look": {"version": "ctl.cli.about"},
+}
+
+
+@dataclass(slots=True)
+class Context:
+    """What the options before the command say."""
+
+    dp: str | None
+    output: str
+    timeout_s: float
+    verbose: bool
+    color: bool
+
+    @property
+    def name(self) -> str:
+        """The datapath that is meant: the one named, else the only one there is, else `lab`."""
+        if self.dp:
+            return self.dp
+        from ctl.kernel.lifecycle import datapath_names
+
+        names = datapath_names()
+        return names[0] if len(names) == 1 else DEFAULT_NAME
+
+    def open(self) -> KernelDatapath:
+        """The datapath that is meant.  Absent."""
+        return self.open_named(self.name)
+
+    def open_named(self, name: str) -> KernelDatapath:
+        """The datapath of that name.  Absent."""
+        from ctl.kernel.datapath import KernelDatapath
+
+        return KernelDatapath(name, self.timeout_s)
+
+    def note(self, text: str) -> None:
+        """One line for the reader, beside the data."""
+        click.echo(text, err=True)
+
+
+class Group(click.Group):
+    """Commands by module, imported when they are asked for, and listed under headings."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help."""
+        return [name for commands in COMMANDS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        for commands in COMMANDS.values():
+            if cmd_name in commands:
+                module = importlib.import_module(commands[cmd_name])
+                command: click.Command = getattr(module, cmd_name.replace("-", "_").replace("exec", "exec_"))
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The headings with their commands."""
+        for heading, commands in COMMANDS.items():
+            rows = [(name, self._summary(ctx, name)) for name in commands]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(limit=70) if command else ""
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--dp", metavar="NAME", help="The datapath; by default the only one there is, else 'lab'.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "jsonl"]), default="text", help="How data is printed.")
+@click.option("-t", "--timeout", type=click.FloatRange(min=0), default=10.0, metavar="SECONDS",
+              help="How long to wait for another writer.  [default: 10]")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Say more; with an error, all that is known of it.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
+@click.pass_context
+def cli(ctx: click.Context, dp: str | None, output: str, timeout: float, verbose: bool, color: str) -> None:
+    """A flow datapath in eBPF whose flows are named by UFID.
+
+    'ctl up' builds a lab, sends traffic through it and lists its flows; 'ctl COMMAND --help' has
+    examples.  Flows are written as ovs-dpctl writes them.
+    """
+    wants_color = color == "always" or (color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    ctx.obj = Context(dp=dp, output=output, timeout_s=timeout, verbose=verbose, color=wants_color)
+    ctx.color = wants_color
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit status."""
+    verbose = "-v" in arguments or "--verbose" in arguments
+    try:
+        result = cli.main(args=list(arguments), prog_name="ctl", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except click.ClickException as e:
+        e.show()
+        return e.exit_code
+    except CtlError as e:
+        return _report(e, verbose=verbose)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as e:
+        return _report(_from_os(e), verbose=verbose)
+    except Exception as e:  # noqa: BLE001 - the last line of defence: no traceback for users
+        return _unexpected(e, verbose=verbose)
+    return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    click.echo("ctl: interrupted; what was begun is undone", err=True)
+    return 130
+
+
+def _report(error: CtlError, *, verbose: bool) -> int:
+    line = f"ctl: {error.message}"
+    if error.hint:
+        line += f"; {error.hint}"
+    click.echo(line, err=True)
+    if isinstance(error, FlowSyntaxError):
+        from ctl.text import caret
+
+        click.echo(caret(error), err=True)
+    if isinstance(error, CompileError) and verbose:
+        click.echo(error.log, err=True)
+    return error.exit_status
+
+
+def _from_os(error: OSError) -> CtlError:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return NotPermitted(
+            f"{error.filename or error.strerror}: not permitted; CAP_BPF, CAP_NET_ADMIN or CAP_SYS_ADMIN is missing",
+            "run it as root",
+        )
+    return CtlError(f"{error.filename or ''} {error.strerror}".strip(), "ctl -v shows where")
+
+
+def _unexpected(error: Exception, *, verbose: bool) -> int:
+    import traceback
+
+    if verbose:
+        traceback.print_exception(error)
+    click.echo(f"ctl: unexpected {type(error).__name__}: {error}; the same command with ctl -v shows where", err=True)
+    return CtlError.exit_status

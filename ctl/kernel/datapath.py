@@ -1,0 +1,245 @@
+"""The kernel datapath: the `Datapath` protocol over pinned BPF maps.
+
+No process stands behind it.  Every call opens the pins, and whoever changes flows holds the writer's
+lock for as long as that takes; `hold` keeps it over many changes, which then share their grace period.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any, Self
+
+from ctl import abi
+from ctl.abi import DropReason, MapId, PortKind
+from ctl.datapath import DatapathStats, Port, PortStats
+from ctl.errors import Absent, Exists, Failure, NotFound
+from ctl.flow import Actions, Flow, FlowId, FlowKey, Match
+from ctl.kernel import bpffs, libbpf
+from ctl.kernel.maps import Maps, Sizes, name_of
+from ctl.kernel.records import RecordReader
+from ctl.kernel.writer import Writer
+from ctl.netns import NetNs
+from ctl.ufid import Ufid
+
+
+def read_meta(name: str) -> abi.DpMeta | None:
+    """What a datapath says of itself; None when there is no whole datapath of that name."""
+    meta = abi.DpMeta()
+    try:
+        with libbpf.opened(str(bpffs.folder(name) / name_of(MapId.MAP_META))) as fd:
+            libbpf.map_lookup(fd, ctypes.c_uint32(0), meta)
+    except FileNotFoundError:
+        return None
+    return meta if meta.abi_version else None
+
+
+def text(octets: Any) -> str:
+    """A zero-padded array of octets as text."""
+    return bytes(octets).rstrip(b"\0").decode()
+
+
+class KernelDatapath:
+    """A datapath by name.  Absent when there is none; Failure for one of another version of the layout."""
+
+    def __init__(self, name: str, timeout_s: float = 10.0) -> None:
+        meta = read_meta(name)
+        if meta is None:
+            raise Absent(f"there is no datapath {name}", f"ctl add-dp {name}, or ctl up for a lab")
+        if meta.abi_version != abi.DpLimit.DP_ABI_VERSION:
+            raise Failure(
+                f"datapath {name} has layout version {meta.abi_version}, this program {abi.DpLimit.DP_ABI_VERSION}",
+                f"use the program that made it, or remove it: ctl del-dp {name}",
+            )
+        self._begin(name, meta, timeout_s)
+
+    @classmethod
+    def unfinished(cls, name: str, meta: abi.DpMeta) -> KernelDatapath:
+        """A datapath whose pins are there but which is not published yet."""
+        datapath = cls.__new__(cls)
+        datapath._begin(name, meta, 10.0)
+        return datapath
+
+    def _begin(self, name: str, meta: abi.DpMeta, timeout_s: float) -> None:
+        self.name = name
+        self.timeout_s = timeout_s
+        self.maps = Maps(bpffs.folder(name))
+        self.meta = meta
+        self.sizes = Sizes(max_flows=meta.max_flows, max_masks=meta.max_masks)
+        self._reader: RecordReader | None = None
+        self._writer: Writer | None = None
+
+    # --- the namespace of the ports --------------------------------------------------------------
+
+    @property
+    def netns(self) -> NetNs:
+        """The network namespace that all ports live in.  Absent when it is gone or another has its name."""
+        path = text(self.meta.netns_path)
+        namespace = NetNs(pathlib.Path(path)) if path else NetNs.current()
+        if not namespace.exists() or namespace.inode != self.meta.netns_inode:
+            where = path or "a namespace without a name"
+            raise Absent(
+                f"datapath {self.name} was made in {where}, which is not the network namespace there now",
+                f"ctl del-dp {self.name}",
+            )
+        return namespace
+
+    # --- flows -----------------------------------------------------------------------------------
+
+    @property
+    def reader(self) -> RecordReader:
+        """The flow table, to read."""
+        if self._reader is None:
+            self._reader = RecordReader(self.maps, self.sizes)
+        return self._reader
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Writer]:
+        """The writer's lock for the block, with everything settled at its end.  Nests.  Busy."""
+        if self._writer is not None:
+            yield self._writer
+            return
+        with Writer(self.maps, self.sizes, bpffs.folder(self.name), self.timeout_s) as writer:
+            self._writer = writer
+            try:
+                yield writer
+            finally:
+                self._writer = None
+
+    def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
+        """See `ctl.datapath.Datapath`."""
+        with self.hold() as writer:
+            self._refuse_existing(writer, match, ufid)
+            return self._at(writer, writer.insert(match, actions, ufid))
+
+    def _refuse_existing(self, table: RecordReader, match: Match, ufid: Ufid | None) -> None:
+        if ufid is not None and table.slot_of_ufid(ufid) is not None:
+            raise Exists(f"a flow with {ufid} exists", f"ctl get-flow {ufid}, or change it with ctl mod-flow")
+        mask_id = table.mask_id_of(match.mask)
+        slot = None if mask_id is None else table.slot_of_match(mask_id, match.masked)
+        if slot is None and ufid is None:
+            slot = table.slot_of_key(match.key)
+        if slot is not None:
+            holder = self._at(table, slot).ufid
+            name = str(holder) if holder else "identified by its key"
+            raise Exists(f"a flow with the same match exists, {name}", "change that one with ctl mod-flow")
+
+    def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
+        """See `ctl.datapath.Datapath`."""
+        with self.hold() as writer:
+            slot = self._find(writer, who)
+            if actions is not None:
+                writer.modify(slot, actions)
+            flow = self._at(writer, slot)
+            if clear:
+                writer.clear(slot)
+            return flow
+
+    def flow_get(self, who: FlowId) -> Flow:
+        """See `ctl.datapath.Datapath`."""
+        return self._at(self.reader, self._find(self.reader, who))
+
+    def flow_del(self, who: FlowId) -> Flow:
+        """See `ctl.datapath.Datapath`."""
+        with self.hold() as writer:
+            return writer.remove([self._find(writer, who)])[0]
+
+    def flow_flush(self) -> int:
+        """See `ctl.datapath.Datapath`."""
+        with self.hold() as writer:
+            return len(writer.remove(list(writer.live_slots())))
+
+    def flow_dump(self) -> Iterator[Flow]:
+        """See `ctl.datapath.Datapath`."""
+        for slot in self.reader.live_slots():
+            flow = self.reader.flow(slot)
+            if flow is not None:
+                yield flow
+
+    def ufids(self) -> list[Ufid]:
+        """The UFID of every flow that has one."""
+        return [flow.ufid for flow in self.flow_dump() if flow.ufid is not None]
+
+    def _find(self, table: RecordReader, who: FlowId) -> int:
+        slot = table.slot_of_key(who) if isinstance(who, FlowKey) else table.slot_of_ufid(who)
+        if slot is None:
+            name = "identified by that key" if isinstance(who, FlowKey) else f"with {who}"
+            raise NotFound(
+                f"{self.name} has no flow {name}",
+                "a flow that has a UFID is found by that alone; ctl dump-flows lists them",
+            )
+        return slot
+
+    @staticmethod
+    def _at(table: RecordReader, slot: int) -> Flow:
+        flow = table.flow(slot)
+        if flow is None:
+            raise NotFound("the flow went away meanwhile", "ctl dump-flows lists those there are")
+        return flow
+
+    # --- ports and counters ----------------------------------------------------------------------
+
+    def ports(self) -> list[Port]:
+        """See `ctl.datapath.Datapath`."""
+        memory = self.maps.memory(MapId.MAP_PORT_INFO)
+        size = ctypes.sizeof(abi.PortInfo)
+        found = []
+        for number in range(abi.DpLimit.DP_MAX_PORTS):
+            info = abi.PortInfo.from_buffer_copy(memory, number * size)
+            if info.kind != PortKind.PORT_NONE:
+                found.append(self._port(number, info))
+        return found
+
+    def _port(self, number: int, info: abi.PortInfo) -> Port:
+        return Port(
+            number=number,
+            name=text(info.name),
+            device=text(info.device),
+            kind=PortKind(info.kind).name.removeprefix("PORT_").lower(),
+            ifindex=self._link_ifindex(number),
+            hook="xdp/generic" if info.generic else "xdp/native",
+        )
+
+    def _link_ifindex(self, number: int) -> int:
+        """The device that a port's link is attached to; 0 when it is gone."""
+        try:
+            with libbpf.opened(str(bpffs.link(self.name, number))) as fd:
+                return int(libbpf.info(fd, libbpf.XdpLinkInfo).ifindex)
+        except FileNotFoundError:
+            return 0
+
+    def port_stats(self) -> dict[int, PortStats]:
+        """See `ctl.datapath.Datapath`."""
+        names = [f.name for f in dataclasses.fields(PortStats)]
+        result = {}
+        for port in self.ports():
+            cpus = self.maps.per_cpu(MapId.MAP_PORT_STATS, port.number, abi.PortStats)
+            result[port.number] = PortStats(**{name: sum(getattr(cpu, name) for cpu in cpus) for name in names})
+        return result
+
+    def stats(self) -> DatapathStats:
+        """See `ctl.datapath.Datapath`."""
+        cpus = self.maps.per_cpu(MapId.MAP_DP_STATS, 0, abi.DpStats)
+        totals = {name: sum(getattr(cpu, name) for cpu in cpus) for name in ("hit", "missed", "lost", "mask_hit", "stale")}
+        reasons = [r for r in DropReason if r not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)]
+        return DatapathStats(
+            **totals,
+            flows=self.reader.control.n_flows,
+            masks=len(self.reader.live_masks()),
+            drops={r.name.removeprefix("DROP_").lower(): sum(cpu.drops[r] for cpu in cpus) for r in reasons},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up descriptors; the datapath itself stays."""
+        self._reader = None
+        self.maps.close()
+

@@ -1,0 +1,211 @@
+"""Reading the flow table of one datapath: records, masks, action blocks, and the maps that lead to them.
+
+Readers take no lock and never wait.  A record may be freed and filled again at any moment, so whoever
+reads one checks its state and generation before and after; whoever follows a map to a record checks
+that the record is the one that was asked for, as the program does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ctl import abi
+from ctl.abi import ActionType, MapId, RecordState, SizeClass
+from ctl.flow import Actions, Flow, FlowKey, FlowStats, Match, Output
+from ctl.kernel import libbpf
+from ctl.kernel.maps import Maps, Sizes
+from ctl.ufid import Ufid
+
+RECORD_SIZE: Final = ctypes.sizeof(abi.FlowRecord)
+TAIL_SIZE: Final = ctypes.sizeof(abi.FlowTail)
+MASK_SIZE: Final = ctypes.sizeof(abi.MaskEntry)
+BLOCK_SIZE: Final = ctypes.sizeof(abi.ActionBlock)
+HOT_SIZE: Final = ctypes.sizeof(abi.KeyHot)
+MID_END: Final = ctypes.sizeof(abi.KeyHotMid)
+KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
+
+# struct flow_record behind its key: packets, bytes, used_ns, tcp_flags, actions, ufid, generation,
+# state, ufid_len, clear_epoch, size_class.  Checked against the layout when the module is imported.
+RECORD_REST: Final = struct.Struct("<QQQ8sQ16sIBBBB")
+if HOT_SIZE + RECORD_REST.size != RECORD_SIZE:
+    raise AssertionError("struct flow_record is not what this module reads")
+
+_BASE_OFFSET: Final = abi.FlowTail.base_packets.offset
+_STATE_OFFSET: Final = abi.FlowRecord.state.offset
+
+
+def key_for_table(key: FlowKey, mask_id: int) -> bytes:
+    """The bytes of a key as tables hold it: with the mask's id in its first two."""
+    return mask_id.to_bytes(2, "little") + key.raw[2:]
+
+
+def size_class(mask: FlowKey) -> SizeClass:
+    """The smallest class that holds every one-bit of a mask."""
+    if any(mask.raw[MID_END:]):
+        return SizeClass.SIZE_L
+    return SizeClass.SIZE_M if any(mask.raw[HOT_SIZE:MID_END]) else SizeClass.SIZE_S
+
+
+class RecordReader:
+    """Look-ups and decoding over the maps of a datapath.  Safe beside any writer."""
+
+    def __init__(self, maps: Maps, sizes: Sizes) -> None:
+        self.maps = maps
+        self.sizes = sizes
+        self._records = maps.memory(MapId.MAP_RECORDS)
+        self._tails = maps.memory(MapId.MAP_TAILS)
+        self._masks = maps.memory(MapId.MAP_MASKS)
+        self._actions = maps.memory(MapId.MAP_ACTIONS)
+        self.control = abi.DpControl.from_buffer(maps.memory(MapId.MAP_CONTROL))
+        self._mask_cache: dict[int, tuple[bytes, FlowKey]] = {}
+
+    # --- structures in place ---------------------------------------------------------------------
+
+    def record(self, slot: int) -> Any:
+        """The record at a slot, in place: an abi.FlowRecord."""
+        return abi.FlowRecord.from_buffer(self._records, slot * RECORD_SIZE)
+
+    def tail(self, slot: int) -> Any:
+        """The rest of the record, in place: an abi.FlowTail."""
+        return abi.FlowTail.from_buffer(self._tails, slot * TAIL_SIZE)
+
+    def mask_entry(self, mask_id: int) -> Any:
+        """A mask's entry, in place: an abi.MaskEntry."""
+        return abi.MaskEntry.from_buffer(self._masks, mask_id * MASK_SIZE)
+
+    # --- decoding --------------------------------------------------------------------------------
+
+    def mask(self, mask_id: int) -> FlowKey:
+        """The bits of a mask."""
+        raw = self._masks[mask_id * MASK_SIZE : mask_id * MASK_SIZE + KEY_SIZE]
+        cached = self._mask_cache.get(mask_id)
+        if cached and cached[0] == raw:
+            return cached[1]
+        mask = FlowKey(b"\0\0" + raw[2:])
+        self._mask_cache[mask_id] = (raw, mask)
+        return mask
+
+    def flow(self, slot: int) -> Flow | None:
+        """The flow at a slot; None when none is live there, or it went away while being read."""
+        at = slot * RECORD_SIZE
+        raw = self._records[at : at + RECORD_SIZE]
+        if raw[_STATE_OFFSET] != RecordState.RECORD_LIVE:
+            return None
+        flow = self._decode(slot, raw)
+        again = self.record(slot)
+        same = again.state == RecordState.RECORD_LIVE and again.generation == flow.generation
+        return flow if same else None
+
+    def final(self, slot: int) -> Flow:
+        """The flow at a slot that a writer has retired and not yet freed."""
+        at = slot * RECORD_SIZE
+        return self._decode(slot, self._records[at : at + RECORD_SIZE])
+
+    def _decode(self, slot: int, raw: bytes) -> Flow:
+        packets, n_bytes, used_ns, flags, actions, ufid, generation, _, ufid_len, epoch, _ = RECORD_REST.unpack_from(
+            raw, HOT_SIZE
+        )
+        tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
+        base_packets, base_bytes = struct.unpack_from("<QQ", tail, _BASE_OFFSET)
+        packets -= base_packets
+        stats = FlowStats(
+            packets=packets,
+            bytes=n_bytes - base_bytes,
+            used_ms=used_ns // 1_000_000 if packets else None,
+            tcp_flags=sum(1 << bit for bit, seen in enumerate(flags) if seen == epoch),
+        )
+        return Flow(
+            ufid=Ufid(ufid[:ufid_len]) if ufid_len else None,
+            match=Match(
+                key=FlowKey(b"\0\0" + raw[2:HOT_SIZE] + tail[:_BASE_OFFSET]),
+                mask=self.mask(int.from_bytes(raw[:2], "little")),
+            ),
+            actions=self.action_list(actions),
+            stats=stats,
+            generation=generation,
+        )
+
+    def action_list(self, reference: int) -> Actions:
+        """The list that a record's reference means."""
+        at = (reference & 0xFFFFFFFF) * BLOCK_SIZE
+        count, _, kind, _, arg = struct.unpack_from("<IIHHI", self._actions, at)
+        return (Output(arg),) if count and kind == ActionType.ACTION_OUTPUT else ()
+
+    # --- finding ---------------------------------------------------------------------------------
+
+    def live_slots(self) -> Iterator[int]:
+        """Every slot that holds a flow, rising."""
+        yield from self.slots_in(RecordState.RECORD_LIVE, self.control.high_slot)
+
+    def slots_in(self, state: RecordState, end: int) -> Iterator[int]:
+        """Every slot below ``end`` whose record is in that state, as of now."""
+        with memoryview(self._records) as view, view[_STATE_OFFSET : end * RECORD_SIZE : RECORD_SIZE] as column:
+            states = column.tobytes()
+        at = states.find(state)
+        while at >= 0:
+            yield at
+            at = states.find(state, at + 1)
+
+    def live_masks(self) -> list[int]:
+        """The ids of the masks in use, rising."""
+        return [i for i in range(self.control.n_masks) if self.mask_entry(i).live]
+
+    def mask_id_of(self, mask: FlowKey) -> int | None:
+        """The id of a live mask with exactly these bits."""
+        return next((i for i in self.live_masks() if self.mask(i) == mask), None)
+
+    def slot_of_ufid(self, ufid: Ufid) -> int | None:
+        """The flow with that UFID."""
+        for _ in range(2):
+            slot = self._hint(MapId.MAP_UFIDS, ufid_key(ufid))
+            if slot is None:
+                return None
+            record = self.record(slot)
+            if bytes(record.ufid[: record.ufid_len]) == ufid.octets:
+                return slot
+        return None
+
+    def slot_of_match(self, mask_id: int, masked: FlowKey) -> int | None:
+        """The flow with that mask and masked key."""
+        mask = self.mask(mask_id)
+        wanted = masked.raw
+        table, key = table_key(size_class(mask), key_for_table(masked, mask_id))
+        for _ in range(2):
+            slot = self._hint(table, key)
+            if slot is None:
+                return None
+            if self.record(slot).key.mask_id == mask_id and (self.key(slot) & mask).raw == wanted:
+                return slot
+        return None
+
+    def slot_of_key(self, key: FlowKey) -> int | None:
+        """The flow that has no UFID and was installed with that concrete key."""
+        for mask_id in self.live_masks():
+            slot = self.slot_of_match(mask_id, key & self.mask(mask_id))
+            if slot is not None and not self.record(slot).ufid_len and self.key(slot) == key:
+                return slot
+        return None
+
+    def key(self, slot: int) -> FlowKey:
+        """The key in the record at a slot."""
+        hot = self._records[slot * RECORD_SIZE + 2 : slot * RECORD_SIZE + HOT_SIZE]
+        return FlowKey(b"\0\0" + hot + self._tails[slot * TAIL_SIZE : slot * TAIL_SIZE + _BASE_OFFSET])
+
+    def _hint(self, map_id: MapId, key: bytes) -> int | None:
+        ref = abi.FlowRef()
+        return ref.slot if libbpf.map_lookup(self.maps.fd(map_id), key, ref) else None
+
+
+def ufid_key(ufid: Ufid) -> bytes:
+    """struct ufid_key."""
+    return ufid.octets.ljust(16, b"\0") + bytes((len(ufid.octets),))
+
+
+def table_key(size: SizeClass, key: bytes) -> tuple[MapId, bytes]:
+    """The flow table of a size class, and the part of a key that it is keyed by."""
+    if size == SizeClass.SIZE_S:
+        return MapId.MAP_FLOWS_S, key[:HOT_SIZE]
+    return MapId.MAP_FLOWS_M, key[:MID_END]

@@ -1,0 +1,342 @@
+"""Changing the flow table of one datapath.  One writer at a time; packets and readers never wait.
+
+Order is everything.  To publish a flow: fill its action block and its record (state prepared), make
+its mask live, enter it in the flow table, enter it in the UFID index, mark it live.  To retract one:
+mark it retiring, take it out of the UFID index, then out of the flow table; after a grace period its
+statistics are final and its slot, block and mask id may be used again.  To modify one: fill a new
+block and store the reference, 8 aligned bytes; after a grace period the old block is free.
+
+The lock is flock(2) on the datapath's folder, which the kernel releases when a writer dies.  While a
+writer is at work the control structure is marked dirty.  Who finds the mark finishes or undoes what
+was begun: the records' states say how far each flow had come, and all else is derived from them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import pathlib
+import struct
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from ctl import abi
+from ctl.abi import ActionType, MapId, RecordState, SizeClass
+from ctl.errors import Busy, CtlError, NotSupported, TableFull
+from ctl.flow import Actions, Flow, FlowKey, Match
+from ctl.kernel import grace, libbpf
+from ctl.kernel.maps import Maps, Sizes
+from ctl.kernel.records import (
+    BLOCK_SIZE,
+    HOT_SIZE,
+    RECORD_REST,
+    RECORD_SIZE,
+    TAIL_SIZE,
+    RecordReader,
+    key_for_table,
+    size_class,
+    table_key,
+    ufid_key,
+)
+from ctl.ufid import Ufid
+
+_LOCK_POLL_S: Final = 0.01
+_ENOMEM_TRIES: Final = 50
+
+
+class Writer(RecordReader):
+    """The lock on a datapath's flow table, and every change to it.  A context manager.
+
+    Entering waits up to ``timeout_s`` for another writer, then raises Busy.
+    """
+
+    def __init__(self, maps: Maps, sizes: Sizes, folder: pathlib.Path, timeout_s: float = 10.0) -> None:
+        super().__init__(maps, sizes)
+        self._folder = folder
+        self._timeout_s = timeout_s
+        self._lock = -1
+        self._retired_slots: list[int] = []
+        self._retired_blocks: list[int] = []
+        self._retired_masks: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._lock = lock_folder(self._folder, self._timeout_s)
+        if self.control.dirty:
+            self.recover()
+        self.control.owner = os.getpid()
+        self.control.dirty = 1
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None or issubclass(kind, CtlError):
+                self.settle()
+            else:
+                self.recover()
+            self.control.dirty = 0
+        finally:
+            os.close(self._lock)
+            self._lock = -1
+
+    # --- changes ---------------------------------------------------------------------------------
+
+    def insert(self, match: Match, actions: Actions, ufid: Ufid | None) -> int:
+        """Install a flow that is not there yet; its slot.  TableFull, with nothing changed."""
+        size = size_class(match.mask)
+        if size == SizeClass.SIZE_L:
+            raise NotSupported("this datapath does not match neighbour discovery, tunnels or conntrack tuples yet")
+        slot, block = self._reserve(match.mask)
+        mask_id = self._hold_mask(match.mask, size)
+        self._fill_block(block, actions)
+        key = match.masked if ufid else match.key
+        self._fill_record(slot, key_for_table(key, mask_id), size, block, ufid)
+        self.control.high_slot = max(self.control.high_slot, slot + 1)
+        self._publish(slot, table_key(size, key_for_table(match.masked, mask_id)), ufid)
+        return slot
+
+    def modify(self, slot: int, actions: Actions) -> None:
+        """Replace a flow's actions."""
+        if not self.control.n_free_blocks:
+            self.settle()
+        block = self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks")
+        self._fill_block(block, actions)
+        record = self.record(slot)
+        old = record.actions
+        record.actions = block
+        self._retired_blocks.append(old)
+        self.control.generation += 1
+
+    def clear(self, slot: int) -> None:
+        """Zero a flow's statistics: what is counted until now becomes the base that readers subtract."""
+        record, tail = self.record(slot), self.tail(slot)
+        tail.base_packets, tail.base_bytes = record.packets, record.bytes
+        record.clear_epoch = record.clear_epoch % 255 + 1
+        self.control.generation += 1
+
+    def remove(self, slots: list[int]) -> list[Flow]:
+        """Remove flows; each with its final statistics, read when no packet can hit it any more."""
+        self.settle()
+        for slot in slots:
+            self._retract(slot)
+        if slots:
+            grace.wait()
+        flows = [self.final(slot) for slot in slots]
+        self._free_retired()
+        return flows
+
+    def settle(self) -> None:
+        """Wait out a grace period for what was retired, if anything was, and free it."""
+        if self._retired_slots or self._retired_blocks or self._retired_masks:
+            grace.wait()
+            self._free_retired()
+
+    # --- parts of an insertion -------------------------------------------------------------------
+
+    def _reserve(self, mask: FlowKey) -> tuple[int, int]:
+        """A free slot and a free block, after making sure that the mask finds room as well.
+
+        There are more blocks than slots, so a settled datapath with a free slot has a free block.
+        """
+        if not (self.control.n_free_slots and self.control.n_free_blocks):
+            self.settle()
+        if not self.control.n_free_slots:
+            raise self._full(f"its flow table holds {self.sizes.max_flows} flows", "--max-flows")
+        if self.mask_id_of(mask) is None and self._free_mask_id() is None:
+            self.settle()
+            if self._free_mask_id() is None:
+                raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
+        return (
+            self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots"),
+            self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks"),
+        )
+
+    def _full(self, what: str, option: str) -> TableFull:
+        name = self._folder.name
+        return TableFull(f"{name} is full: {what}", f"ctl del-dp {name} && ctl add-dp {name} {option} NUMBER")
+
+    def _free_mask_id(self) -> int | None:
+        """The lowest mask id that no program can still be looking at."""
+        candidates = (i for i in range(self.sizes.max_masks) if i not in self._retired_masks)
+        return next((i for i in candidates if not self.mask_entry(i).live), None)
+
+    def _hold_mask(self, mask: FlowKey, size: SizeClass) -> int:
+        """The id of a mask, made live if it was not, with one flow more."""
+        mask_id = self.mask_id_of(mask)
+        if mask_id is None:
+            mask_id = self._free_mask_id()
+            assert mask_id is not None  # _reserve has seen to it
+            entry = self.mask_entry(mask_id)
+            entry.flows = 0
+            entry.size_class = size
+            bits = b"\xff\xff" + mask.raw[2:]
+            ctypes.memmove(ctypes.addressof(entry), bits, len(bits))
+            entry.live = 1
+            self.control.n_masks = max(self.control.n_masks, mask_id + 1)
+        self.mask_entry(mask_id).flows += 1
+        return mask_id
+
+    def _fill_block(self, block: int, actions: Actions) -> None:
+        if len(actions) > 1:
+            raise NotSupported("an action list of this datapath has at most one output")
+        raw = struct.pack("<II", len(actions), 0)
+        for action in actions:
+            raw += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
+        self._actions[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = raw.ljust(BLOCK_SIZE, b"\0")
+
+    def _fill_record(self, slot: int, key: bytes, size: SizeClass, block: int, ufid: Ufid | None) -> None:
+        generation = (self.record(slot).generation + 1) & 0xFFFFFFFF
+        octets = ufid.octets if ufid else b""
+        rest = RECORD_REST.pack(
+            0, 0, 0, bytes(8), block, octets.ljust(16, b"\0"), generation, RecordState.RECORD_FREE,
+            len(octets), 1, size,
+        )  # fmt: skip
+        self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE] = key[HOT_SIZE:].ljust(TAIL_SIZE, b"\0")
+        self._records[slot * RECORD_SIZE : (slot + 1) * RECORD_SIZE] = key[:HOT_SIZE] + rest
+        self.record(slot).state = RecordState.RECORD_PREPARED  # last: now all of it is there
+
+    def _publish(self, slot: int, entry: tuple[MapId, bytes], ufid: Ufid | None) -> None:
+        ref = abi.FlowRef(slot=slot)
+        self._enter(entry[0], entry[1], ref)
+        if ufid:
+            self._enter(MapId.MAP_UFIDS, ufid_key(ufid), ref)
+        self.record(slot).state = RecordState.RECORD_LIVE
+        self.control.n_flows += 1
+        self.control.generation += 1
+
+    def _enter(self, map_id: MapId, key: bytes, ref: abi.FlowRef) -> None:
+        """Add an element.  The kernel refills its cache of elements from an interrupt: ENOMEM may pass."""
+        for attempt in range(_ENOMEM_TRIES):
+            try:
+                libbpf.map_update(self.maps.fd(map_id), key, ref, libbpf.NOEXIST)
+            except OSError as e:
+                if e.errno != errno.ENOMEM or attempt == _ENOMEM_TRIES - 1:
+                    raise
+                time.sleep(0.001)
+            else:
+                return
+
+    # --- parts of a removal ----------------------------------------------------------------------
+
+    def _retract(self, slot: int) -> None:
+        record = self.record(slot)
+        record.state = RecordState.RECORD_RETIRING
+        mask_id = record.key.mask_id
+        self._withdraw(slot)
+        entry = self.mask_entry(mask_id)
+        entry.flows -= 1
+        if not entry.flows:
+            entry.live = 0
+            self._retired_masks.add(mask_id)
+            self.control.n_masks = 1 + max(self.live_masks(), default=-1)
+        self._retired_slots.append(slot)
+        self._retired_blocks.append(record.actions)
+        self.control.n_flows -= 1
+        self.control.generation += 1
+
+    def _withdraw(self, slot: int) -> None:
+        """Take a flow out of the UFID index and the flow table, as far as it is there."""
+        record = self.record(slot)
+        if record.ufid_len:
+            self._leave(MapId.MAP_UFIDS, bytes(record.ufid) + bytes((record.ufid_len,)), slot)
+        mask = self.mask(record.key.mask_id)
+        masked = key_for_table(self.key(slot) & mask, record.key.mask_id)
+        self._leave(*table_key(size_class(mask), masked), slot)
+
+    def _leave(self, map_id: MapId, key: bytes, slot: int) -> None:
+        if self._hint(map_id, key) == slot:
+            libbpf.map_delete(self.maps.fd(map_id), key)
+
+    def _free_retired(self) -> None:
+        """Free what was retired before the grace period that has just passed; low slots are used first."""
+        for slot in sorted(self._retired_slots, reverse=True):
+            self._blank(slot)
+            self._push(MapId.MAP_FREE_SLOTS, "n_free_slots", slot)
+        for block in self._retired_blocks:
+            self._push(MapId.MAP_FREE_BLOCKS, "n_free_blocks", block)
+        self._retired_slots.clear()
+        self._retired_blocks.clear()
+        self._retired_masks.clear()
+
+    def _blank(self, slot: int) -> None:
+        """Empty a record, but for its generation."""
+        generation = self.record(slot).generation
+        rest = RECORD_REST.pack(0, 0, 0, bytes(8), 0, bytes(16), generation, RecordState.RECORD_FREE, 0, 0, 0)
+        self._records[slot * RECORD_SIZE : (slot + 1) * RECORD_SIZE] = bytes(HOT_SIZE) + rest
+        self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE] = bytes(TAIL_SIZE)
+
+    # --- free lists ------------------------------------------------------------------------------
+
+    def _pop(self, map_id: MapId, counter: str) -> int:
+        depth: int = getattr(self.control, counter) - 1
+        (number,) = struct.unpack_from("<I", self.maps.memory(map_id), depth * 4)
+        setattr(self.control, counter, depth)
+        return int(number)
+
+    def _push(self, map_id: MapId, counter: str, number: int) -> None:
+        depth: int = getattr(self.control, counter)
+        struct.pack_into("<I", self.maps.memory(map_id), depth * 4, number)
+        setattr(self.control, counter, depth + 1)
+
+    def _fill_free_list(self, map_id: MapId, counter: str, taken: set[int], end: int) -> None:
+        """Every number below ``end`` that is not taken, so that the lowest is popped first."""
+        free = [n for n in range(end - 1, -1, -1) if n not in taken]
+        struct.pack_into(f"<{len(free)}I", self.maps.memory(map_id), 0, *free)
+        setattr(self.control, counter, len(free))
+
+    # --- beginning and repair --------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Finish or undo what was begun, and derive counts, masks and free lists from the records.
+
+        Also what a new datapath begins with, where there is no record yet.
+        """
+        end = self.sizes.max_flows
+        broken = [*self.slots_in(RecordState.RECORD_PREPARED, end), *self.slots_in(RecordState.RECORD_RETIRING, end)]
+        for slot in broken:
+            self._withdraw(slot)
+        live = list(self.slots_in(RecordState.RECORD_LIVE, end))
+        self._derive_masks(live)
+        grace.wait()
+        for slot in broken:
+            self._blank(slot)
+        blocks = {self.record(slot).actions for slot in live}
+        self._fill_free_list(MapId.MAP_FREE_SLOTS, "n_free_slots", set(live), end)
+        self._fill_free_list(MapId.MAP_FREE_BLOCKS, "n_free_blocks", blocks, self.sizes.max_blocks)
+        self.control.n_flows = len(live)
+        self.control.high_slot = 1 + max(live, default=-1)
+        self.control.generation += 1
+        self._retired_slots.clear()
+        self._retired_blocks.clear()
+        self._retired_masks.clear()
+
+    def _derive_masks(self, live: list[int]) -> None:
+        counts = dict.fromkeys(range(self.sizes.max_masks), 0)
+        for slot in live:
+            counts[self.record(slot).key.mask_id] += 1
+        for mask_id, flows in counts.items():
+            entry = self.mask_entry(mask_id)
+            entry.flows = flows
+            entry.live = bool(flows)
+        self.control.n_masks = 1 + max((i for i, flows in counts.items() if flows), default=-1)
+
+
+def lock_folder(folder: pathlib.Path, timeout_s: float) -> int:
+    """An fd that holds the writer's lock on a folder of bpffs.  Busy when it is not free in time."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(fd)
+                raise Busy(f"another process is changing {folder.name}", "wait for it, or allow more time with -t") from None
+            time.sleep(_LOCK_POLL_S)
+        except BaseException:
+            os.close(fd)
+            raise
+        else:
+            return fd
