@@ -13,7 +13,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -69,6 +70,12 @@ class _Tally:
     duplicated: int = 0
     elsewhere: int = 0
 
+    def outgoing(self, frames: Iterable[bytes]) -> Iterator[bytes]:
+        """The frames, each noted as expected before it leaves."""
+        for frame in frames:
+            self.expected.append(self.stream.arrives_as(frame) if self.stream.arrives_as else frame)
+            yield frame
+
     def arrived(self, host: str, sequence: int, frame: bytes) -> None:
         if host != self.stream.dst:
             self.elsewhere += 1
@@ -89,57 +96,106 @@ class _Tally:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """What became of frames that are recognised by their content alone."""
+
+    sent: int
+    received: int
+    elsewhere: int = 0
+
+
 def exchange(
     topology: Topology, streams: Sequence[Stream], *, rate: float | None = None, timeout_s: float = 2.0
 ) -> list[Result]:
     """Send the streams one after the other and say what arrived, in the same order.
 
     ``rate`` is in frames per second; None: as fast as they go.  After the last frame the rest is waited
-    for, ``timeout_s`` at most.  Absent when the lab is down, NotPermitted, UsageError.
+    for, ``timeout_s`` at most.  Absent when the lab is down, NotFound, NotPermitted, UsageError.
     """
-    if rate is not None and rate <= 0:
-        raise UsageError(f"rate {rate} is not above 0 frames per second")
     for name in {name for stream in streams for name in (stream.src, stream.dst)}:
         topology.host(name)
     run = secrets.randbits(32)
+    tallies = [_Tally(stream) for stream in streams]
+
+    def note(host: str, frame: bytes) -> None:
+        trailer = find_trailer(frame)
+        if trailer is not None and trailer.run == run and trailer.stream < len(tallies):
+            tallies[trailer.stream].arrived(host, trailer.sequence, frame)
+
     with ExitStack() as stack:
-        wire = _Wire(topology, run, [_Tally(stream) for stream in streams], stack)
-        for number, tally in enumerate(wire.tallies):
+        wire = _Wire(topology, stack, note)
+        for number, tally in enumerate(tallies):
             frames = build_frames(topology, tally.stream, number, run)
-            wire.send(tally, frames, rate)
-        wire.wait(timeout_s)
-    return [tally.result() for tally in wire.tallies]
+            tally.sent = wire.send(tally.stream.src, tally.outgoing(frames), rate)
+        wire.wait(lambda: all(len(tally.seen) == tally.sent for tally in tallies), timeout_s)
+    return [tally.result() for tally in tallies]
+
+
+def send_frames(  # noqa: PLR0913 -- the last two are options, by keyword only
+    topology: Topology,
+    src: str,
+    dst: str,
+    frames: Sequence[bytes],
+    *,
+    rate: float | None = None,
+    timeout_s: float = 2.0,
+) -> Count:
+    """Send frames of the caller's own making, and count those that come to ``dst`` octet by octet the same.
+
+    One that the datapath changes on the way counts as lost.  Unlike test frames, these are answered by
+    the stack of the host that they reach.  Bounds and errors are those of `exchange`.
+    """
+    topology.host(src)
+    topology.host(dst)
+    missing = Counter(frames)
+    foreign = set(frames)
+    received, elsewhere = 0, 0
+
+    def note(host: str, frame: bytes) -> None:
+        nonlocal received, elsewhere
+        if host == dst and missing[frame] > 0:
+            missing[frame] -= 1
+            received += 1
+        elif frame in foreign:
+            elsewhere += 1
+
+    with ExitStack() as stack:
+        wire = _Wire(topology, stack, note)
+        sent = wire.send(src, frames, rate)
+        wire.wait(lambda: received == sent, timeout_s)
+    return Count(sent=sent, received=received, elsewhere=elsewhere)
 
 
 class _Wire:
-    """The sockets of one exchange, by host, and its tallies."""
+    """One packet socket in every host.  ``note`` is told of each frame that a host receives."""
 
-    def __init__(self, topology: Topology, run: int, tallies: list[_Tally], stack: ExitStack) -> None:
-        self.run = run
-        self.tallies = tallies
+    def __init__(self, topology: Topology, stack: ExitStack, note: Callable[[str, bytes], None]) -> None:
+        self._note = note
         self._sockets = {host.name: stack.enter_context(open_socket(topology, host.name)) for host in topology.hosts}
         self._hosts = {sock.fileno(): name for name, sock in self._sockets.items()}
         self._poll = select.poll()
         for number in self._hosts:
             self._poll.register(number, select.POLLIN)
 
-    def send(self, tally: _Tally, frames: Iterable[bytes], rate: float | None) -> None:
-        """Send in bursts; at a rate, one by one, each when it is due."""
-        sock = self._sockets[tally.stream.src]
-        start = time.monotonic()
+    def send(self, src: str, frames: Iterable[bytes], rate: float | None) -> int:
+        """Send in bursts; at a rate, one by one, each when it is due.  How many there were."""
+        if rate is not None and rate <= 0:
+            raise UsageError(f"rate {rate} is not above 0 frames per second")
+        start, sent = time.monotonic(), 0
         for frame in frames:
-            tally.expected.append(tally.stream.arrives_as(frame) if tally.stream.arrives_as else frame)
             if rate is not None:
-                self._drain_until(start + tally.sent / rate)
-            elif tally.sent % _BURST == 0:
+                self._drain_until(start + sent / rate)
+            elif sent % _BURST == 0:
                 self._drain(0)
-            self._send_one(sock, frame)
-            tally.sent += 1
+            self._send_one(self._sockets[src], frame)
+            sent += 1
+        return sent
 
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, is_done: Callable[[], bool], timeout_s: float) -> None:
         """Receive until everything is there and late copies had their time, or time is up."""
         deadline = time.monotonic() + timeout_s
-        while any(len(tally.seen) < tally.sent for tally in self.tallies):
+        while not is_done():
             if (left := deadline - time.monotonic()) <= 0:
                 return
             self._drain(left)
@@ -156,11 +212,6 @@ class _Wire:
             while (frame := receive(self._sockets[host])) is not None:
                 if frame:
                     self._note(host, frame)
-
-    def _note(self, host: str, frame: bytes) -> None:
-        trailer = find_trailer(frame)
-        if trailer is not None and trailer.run == self.run and trailer.stream < len(self.tallies):
-            self.tallies[trailer.stream].arrived(host, trailer.sequence, frame)
 
     def _send_one(self, sock: socket.socket, frame: bytes) -> None:
         """A full queue empties itself in microseconds; a second of it is a fault."""

@@ -10,7 +10,7 @@ from ctl.errors import Absent, NotFound
 from netns_lab.bulk import tcp_transfer, udp_count
 from netns_lab.frames import Stream
 from netns_lab.topology import star
-from netns_lab.traffic import exchange
+from netns_lab.traffic import Count, exchange, send_frames
 from tests.lab.redirect import redirecting
 
 pytestmark = pytest.mark.usefixtures("forwarding")
@@ -74,6 +74,15 @@ def test_a_frame_that_comes_to_another_host_is_elsewhere(shared_lab):
 
 def test_ten_thousand_frames_without_a_pause(shared_lab):
     assert exchange(shared_lab, [Stream(src="h2", dst="h3", count=10_007)])[0].ok
+
+
+def test_frames_of_ones_own(shared_lab):
+    """Three of them, one twice, and none that the quiet program knows."""
+    h1, h2, h3 = (bytes.fromhex(h.mac.replace(":", "")) for h in shared_lab.hosts)
+    frames = [h2 + h1 + bytes.fromhex("88b5") + bytes([n]) * 46 for n in (1, 2, 2)]
+    assert send_frames(shared_lab, "h1", "h2", frames) == Count(sent=3, received=3)
+    stray = [h3 + h1 + bytes.fromhex("88b5") + bytes(46)]
+    assert send_frames(shared_lab, "h1", "h2", stray, timeout_s=0.1) == Count(sent=1, received=0, elsewhere=1)
 
 
 def test_rate(shared_lab):
