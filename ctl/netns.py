@@ -113,9 +113,13 @@ class NetNs:
     def enter(self) -> Iterator[None]:
         """The calling thread is in the namespace within the block, and back where it was after it.
 
-        Sockets that are opened inside stay inside.  Absent, NotPermitted.
+        Sockets that are opened inside stay inside.  Entering the one we are in needs no capability.
+        Absent, NotPermitted.
         """
         with _open(_OWN) as back, self.opened() as there:
+            if os.path.sameopenfile(back, there):
+                yield
+                return
             try:
                 _setns(there, self.name)
                 yield

@@ -2,7 +2,10 @@
 
 import errno
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +68,28 @@ def test_names_are_those_of_ip_netns(pair):
     for name in ("", "..", "a/b"):
         with pytest.raises(UsageError):
             NetNs.named(name)
+
+
+def test_without_rights_lookups_work_and_changes_name_the_capability():
+    root = Path(__file__).resolve().parents[2]
+    code = f"""
+import os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, {str(root)!r})
+from ctl.errors import NotPermitted
+from ctl.netns import NetNs
+from ctl.ports import Links, VethEnd
+os.setgroups([])
+os.setuid(65534)
+assert NetNs.current().ifindex("lo") == 1
+with Links(NetNs.current()) as links:
+    try:
+        links.create_veth(VethEnd(name="never0"), VethEnd(name="never1"))
+    except NotPermitted as error:
+        print(error.hint)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "CAP_NET_ADMIN is missing: run it as root\n"
 
 
 def test_lookups(pair):
