@@ -24,6 +24,7 @@ from ctl.errors import Absent, Busy, CtlError, Exists, Failure, NotFound, NotPer
 
 RUN_DIR = Path("/run/netns")
 _OWN = Path("/proc/thread-self/ns/net")
+_MARK = Path("/run/ufid-datapath/netns_mounted")  # there when the mount at RUN_DIR is ours
 
 _CLONE_NEWNET = 0x40000000
 _MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
@@ -231,8 +232,23 @@ def _prepare_run_dir() -> None:
     target = os.fsencode(RUN_DIR)
     if libc.mount(b"", target, b"none", _MS_SHARED | _MS_REC, None) == 0:
         return
+    _MARK.parent.mkdir(exist_ok=True)
+    _MARK.touch()
     _check(libc.mount(target, target, b"none", _MS_BIND | _MS_REC, None), f"bind {RUN_DIR}")
     _check(libc.mount(b"", target, b"none", _MS_SHARED | _MS_REC, None), f"share {RUN_DIR}")
+
+
+def release_run_dir() -> None:
+    """Undo what the first `NetNs.create` did to /run/netns, when no name is left there."""
+    if not _MARK.exists() or any(RUN_DIR.iterdir()):
+        return
+    libc = _libc()
+    if libc.umount2(os.fsencode(RUN_DIR), 0) == 0:
+        with suppress(OSError):
+            RUN_DIR.rmdir()
+        _MARK.unlink()
+        with suppress(OSError):
+            _MARK.parent.rmdir()
 
 
 def _make_and_mount(path: Path) -> None:

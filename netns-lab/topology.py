@@ -89,6 +89,17 @@ def star(n: int, lab: str = "lab", mtu: int = 1500) -> Topology:
     return Topology(lab=lab, hosts=tuple(_host(number, mtu) for number in range(1, n + 1)))
 
 
+def existing(lab: str) -> Topology | None:
+    """The star that is up under that name, told by its namespaces; None when it is not, or not whole."""
+    begin = prefix(lab)
+    names = {ns.name.removeprefix(begin) for ns in NetNs.all_named() if ns.name.startswith(begin)}
+    hosts = names - {_DATAPATH}
+    if _DATAPATH not in names or not MIN_HOSTS <= len(hosts) <= MAX_HOSTS:
+        return None
+    topology = star(len(hosts), lab)
+    return topology if {host.name for host in topology.hosts} == hosts else None
+
+
 def three_hosts(lab: str = "lab") -> Topology:
     """The default: h1, h2 and h3."""
     return star(3, lab)

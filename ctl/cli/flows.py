@@ -10,7 +10,7 @@ from ctl.cli.common import now_ms, pass_context, port_name, port_number, print_j
 from ctl.cli.main import Context
 from ctl.errors import NotFound, UsageError
 from ctl.flow import FlowId
-from ctl.jsonout import flow_to_dict
+from ctl.jsonout import SCHEMA, flow_row
 from ctl.text import format_flow, parse_actions, parse_flow, parse_flow_id
 from ctl.ufid import UfidPrefix
 
@@ -25,10 +25,10 @@ def print_flows(
     context: Context, datapath: KernelDatapath, flows: Iterable[Flow], *, more: bool = False, names: bool = False
 ) -> None:
     """Each flow as a line of text, or as a row of ctl/flow/1."""
-    if context.output != "text":
-        print_json(context, "ctl/flow/1", "flows", (flow_to_dict(flow) for flow in flows))
-        return
     now = now_ms()
+    if context.output != "text":
+        print_json(context, SCHEMA, "flows", (flow_row(flow, now) for flow in flows))
+        return
     named = port_name(datapath) if names else None
     for flow in flows:
         click.echo(format_flow(flow, now, more=more, port_name=named))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,11 +73,12 @@ def up(context: Context, hosts: int, traffic: int, no_traffic: bool) -> int:
     ctl up
     ctl up --hosts 5 --traffic 101
     """
+    from ctl.kernel.lifecycle import datapath_names
     from netns_lab.topology import existing, star
 
     name = _lab_name(context)
     steps = Steps(context)
-    topology = existing(name)
+    topology = existing(name) if name in datapath_names() else None
     if topology is None:
         topology = star(hosts, name)
         _build(context, topology, steps)
@@ -180,6 +183,7 @@ def down(context: Context, force: bool) -> None:
     """
     from ctl.kernel import bpffs
     from ctl.manage import delete_datapath
+    from ctl.netns import release_run_dir
     from netns_lab.build import destroy
 
     del force  # what is half made is removed in any case: its names are ours alone
@@ -190,6 +194,7 @@ def down(context: Context, force: bool) -> None:
         found = True
     gone = destroy(name)
     bpffs.unmount_if_ours()
+    release_run_dir()
     if not found and not gone:
         context.note(f"lab {name} is not up; there was nothing to remove")
     elif context.verbose:
@@ -267,7 +272,7 @@ def exec_(context: Context, host: str, command: tuple[str, ...]) -> int:
     """
     from netns_lab.run import exec_in
 
-    return exec_in(_topology(context), host, command)
+    return exec_in(_topology(context), host, command[1:] if command[0] == "--" else command)
 
 
 @click.command()
@@ -314,7 +319,8 @@ def send(  # noqa: PLR0913 - one argument for each option
     from netns_lab.traffic import exchange
 
     stream = Stream(src=source, dst=target, kind=kind, count=count, vlan=vlan)  # type: ignore[arg-type]
-    result = exchange(topology, [stream], rate=rate)[0]
+    with _explaining_drops(context, topology):
+        result = exchange(topology, [stream], rate=rate)[0]
     row = {"from": source, "to": target, "kind": kind, "sent": result.sent, "received": result.received,
            "changed": result.mismatched, "duplicated": result.duplicated, "elsewhere": result.elsewhere}  # fmt: skip
     if context.output == "text":
@@ -322,6 +328,17 @@ def send(  # noqa: PLR0913 - one argument for each option
     else:
         print_json(context, "ctl/traffic/1", "traffic", [row])
     return 0 if result.ok else 1
+
+
+@contextmanager
+def _explaining_drops(context: Context, topology: Topology) -> Iterator[None]:
+    """Say for what reasons the datapath dropped packets within the block, if it did."""
+    with context.open_named(topology.lab) as datapath:
+        before = datapath.stats().drops
+        yield
+        dropped = {reason: count - before[reason] for reason, count in datapath.stats().drops.items()}
+    if any(dropped.values()):
+        context.note("dropped meanwhile: " + " ".join(f"{reason}:{n}" for reason, n in dropped.items() if n))
 
 
 def _frames(pcap: Path | None, expression: str | None, count: int) -> list[bytes]:
@@ -348,7 +365,8 @@ def _send_own(
 ) -> int:
     from netns_lab.traffic import send_frames
 
-    result = send_frames(topology, *ends, frames, rate=rate)
+    with _explaining_drops(context, topology):
+        result = send_frames(topology, *ends, frames, rate=rate)
     row = {"from": ends[0], "to": ends[1], "kind": "own", "sent": result.sent, "received": result.received,
            "changed": 0, "duplicated": 0, "elsewhere": result.elsewhere}  # fmt: skip
     if context.output == "text":
