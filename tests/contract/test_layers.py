@@ -6,7 +6,6 @@ import from itself and from those above it in the list.
 
 import ast
 import pathlib
-import re
 
 import pytest
 
@@ -122,14 +121,3 @@ def test_a_wrong_door_is_named():
     wrong = "ctl.kernel.maps:1: bcc may only be imported in ctl.kernel.compile"
     assert list(broken_doors("ctl.kernel.maps", "from bcc import BPF")) == [wrong]
     assert list(broken_doors("ctl.kernel.compile", "from bcc import BPF")) == []
-
-
-def test_skips_go_through_require():
-    skip = re.compile(r"pytest\.(skip|importorskip|mark\.skip)|\bskipif\b|unittest\.skip")
-    culprits = [
-        name
-        for name, path in modules()
-        if name.startswith("tests.") and name not in {"tests.conftest", "tests.contract.test_layers"}
-        if skip.search(path.read_text())
-    ]
-    assert culprits == []

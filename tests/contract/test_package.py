@@ -1,9 +1,11 @@
 """A wheel holds everything, and works away from the checkout."""
 
 import importlib.resources
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
@@ -85,3 +87,23 @@ def test_a_wheel_works_away_from_the_checkout(installed, tmp_path_factory):
 def test_the_checkout_finds_its_c_sources_in_the_same_place(checkout):
     found = importlib.resources.files("ctl.bpf") / "abi.h"
     assert found.read_bytes() == (checkout / "bpf" / "abi.h").read_bytes()
+
+
+def pins(lock):
+    return dict(re.findall(r"^([\w-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+
+
+def names(requirements):
+    return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
+
+
+def test_the_locks_pin_what_the_project_names(checkout):
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    run, test = pins(checkout / "requirements.lock"), pins(checkout / "tests" / "requirements.lock")
+    assert names(project["dependencies"]) <= run.keys()
+    assert names(project["optional-dependencies"]["dev"]) <= test.keys()
+    assert run.items() <= test.items()
+
+
+def test_the_unrelated_bcc_of_pypi_is_never_installed(checkout):
+    assert "bcc" not in pins(checkout / "tests" / "requirements.lock")
