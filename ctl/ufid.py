@@ -43,4 +43,6 @@ class Ufid:
         """From 32 hexadecimal digits in text order.  ValueError when they are not that."""
         if len(digits) != 2 * MAX_OCTETS:
             raise ValueError(f"32 hexadecimal digits, not {len(digits)}")
-        return cls(struct.pack(">4I", *(int.from_bytes(bytes.fromhex(digits[i : i + 8]), "little") for i in (0, 8, 16, 24))))
+        return cls(
+            struct.pack(">4I", *(int.from_bytes(bytes.fromhex(digits[i : i + 8]), "little") for i in (0, 8, 16, 24)))
+        )

@@ -314,7 +314,10 @@ def send(  # noqa: PLR0913 - one argument for each option
     if pcap or scapy:
         if pcap and scapy:
             raise UsageError("--pcap and --scapy are two sources of packets", "give one")
-        return _send_own(context, topology, (source, target), _frames(pcap, scapy, count), rate)
+        from netns_lab.own import from_capture, from_expression
+
+        frames = from_capture(pcap) if pcap else from_expression(scapy or "", count)
+        return _send_own(context, topology, (source, target), frames, rate)
     from netns_lab.frames import Stream
     from netns_lab.traffic import exchange
 
@@ -339,25 +342,6 @@ def _explaining_drops(context: Context, topology: Topology) -> Iterator[None]:
         dropped = {reason: count - before[reason] for reason, count in datapath.stats().drops.items()}
     if any(dropped.values()):
         context.note("dropped meanwhile: " + " ".join(f"{reason}:{n}" for reason, n in dropped.items() if n))
-
-
-def _frames(pcap: Path | None, expression: str | None, count: int) -> list[bytes]:
-    """The frames of a capture, or ``count`` times those of an expression."""
-    if pcap:
-        from scapy.error import Scapy_Exception
-        from scapy.utils import rdpcap
-
-        try:
-            return [bytes(packet) for packet in rdpcap(str(pcap))]
-        except Scapy_Exception as e:
-            raise UsageError(f"{pcap} is no capture: {e}") from e
-    import scapy.all
-
-    try:
-        packets = eval(expression or "", vars(scapy.all).copy())  # noqa: S307 - the user's own expression, on the user's behalf
-    except Exception as e:
-        raise UsageError(f"--scapy: {type(e).__name__}: {e}") from e
-    return [bytes(packet) for packet in packets] * count
 
 
 def _send_own(

@@ -75,7 +75,8 @@ def compile_btf() -> tuple[bytes, list[dict[str, Any]]]:
         source, obj, raw = (pathlib.Path(folder) / n for n in ("stub.c", "stub.o", "stub.btf"))
         source.write_text(_stub())
         _run(_tool("clang-14", "clang"), "-target", "bpf", "-g", "-O1", "-Werror", "-I", str(multiarch),
-             "-I", str(HEADER.parent), f"-fdebug-prefix-map={folder}=.", "-c", source.name, "-o", obj.name, cwd=folder)
+             "-I", str(HEADER.parent), f"-fdebug-prefix-map={folder}=.",
+             "-c", source.name, "-o", obj.name, cwd=folder)  # fmt: skip
         _run(_tool("llvm-objcopy-14", "llvm-objcopy"), f"--dump-section=.BTF={raw}", str(obj), f"{obj}.out")
         types = json.loads(_run(_tool("bpftool"), "-j", "btf", "dump", "file", str(obj)))["types"]
         return raw.read_bytes(), types

@@ -1,23 +1,11 @@
 """Labs for the tests of this folder: one name per test process, removed whatever happens."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from netns_lab.build import build, destroy
 from netns_lab.topology import star
-
-HERE = Path(__file__).resolve().parent
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.lab)
-            if os.geteuid() != 0 and os.environ.get("CTL_REQUIRE") != "root":
-                item.add_marker(pytest.mark.skip(reason="not root"))
-
 
 @pytest.fixture
 def lab_name():
