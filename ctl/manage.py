@@ -73,6 +73,6 @@ def add_port(
         )
     home.ifindex(device)
     if home.default_route_device() == device and not force:
-        raise UsageError(f"{device} carries the default route: its traffic would be cut off", "--force does it all the same")
+        raise UsageError(f"{device} carries the default route, which would be cut off", "--force does it all the same")
     ready = prepare_port(home, device)
     return Added(port=lifecycle.attach(datapath, device, number), done=ready.done, problems=ready.problems)

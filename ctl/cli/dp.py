@@ -25,7 +25,7 @@ DEFAULT_MAX_MASKS: Final = 64
 @click.argument("name", required=False)
 @pass_context
 def add_dp(context: Context, name: str | None, max_flows: int, max_masks: int, netns: str | None) -> None:
-    """Make a datapath, with its local port 0: a device of the same name.
+    r"""Make a datapath, with its local port 0: a device of the same name.
 
     \b
     ctl add-dp br0
@@ -72,7 +72,7 @@ def dump_dps(context: Context) -> None:
 @click.option("-s", "--statistics", is_flag=True, help="Print the counters of each port, and of each drop reason.")
 @pass_context
 def show(context: Context, statistics: bool) -> None:
-    """Show datapaths: look-ups, flows, masks and ports.
+    r"""Show datapaths: look-ups, flows, masks and ports.
 
     \b
     ctl show
@@ -166,7 +166,7 @@ def _device(argument: str) -> _Device:
 @click.argument("devices", metavar="DEV[,port_no=N][,netns=NS]...", nargs=-1, required=True)
 @pass_context
 def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
-    """Make devices ports of the datapath.  They are looked for in the caller's network namespace.
+    r"""Make devices ports of the datapath.  They are looked for in the caller's network namespace.
 
     \b
     ctl add-if eth1 eth2,port_no=7
@@ -189,7 +189,7 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
 @click.argument("ports", metavar="DEV|PORT...", nargs=-1, required=True)
 @pass_context
 def del_if(context: Context, ports: tuple[str, ...]) -> None:
-    """Take ports out of the datapath.  The devices stay.
+    r"""Take ports out of the datapath.  The devices stay.
 
     \b
     ctl del-if eth1

@@ -53,10 +53,10 @@ def _which(datapath: KernelDatapath, argument: str) -> FlowId:
 @click.argument("actions")
 @pass_context
 def add_flow(context: Context, flow: str, actions: str) -> None:
-    """Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key.
+    r"""Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key.
 
     \b
-    ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0)' 2
+    ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)' 2
     ctl add-flow 'in_port(2),eth()' drop
     """
     with context.open() as datapath:
@@ -75,7 +75,7 @@ def add_flow(context: Context, flow: str, actions: str) -> None:
 @click.argument("actions")
 @pass_context
 def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear: bool, statistics: bool) -> None:
-    """Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+    r"""Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key.
 
     \b
     ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
@@ -102,7 +102,7 @@ def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear:
 @click.argument("flow")
 @pass_context
 def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
-    """Print one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+    r"""Print one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
 
     A flow that has a UFID is not found by its key, nor the reverse.
 
@@ -120,7 +120,7 @@ def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
 @click.argument("flow")
 @pass_context
 def del_flow(context: Context, flow: str, statistics: bool) -> None:
-    """Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+    r"""Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
 
     \b
     ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
@@ -147,7 +147,7 @@ def del_flows(context: Context) -> None:
 @click.option("--names", is_flag=True, help="Print ports by name.")
 @pass_context
 def dump_flows(context: Context, more: bool, names: bool) -> None:
-    """Print all flows.
+    r"""Print all flows.
 
     \b
     ctl dump-flows -m

@@ -64,7 +64,7 @@ def _topology(context: Context) -> Topology:
 @click.option("--no-traffic", is_flag=True, help="Send nothing.")
 @pass_context
 def up(context: Context, hosts: int, traffic: int, no_traffic: bool) -> int:
-    """Build a lab, install its flows, send real traffic through them and list them by UFID.
+    r"""Build a lab, install its flows, send real traffic through them and list them by UFID.
 
     The hosts h1, h2, ... are network namespaces, and so is the place of the datapath's ports: the
     host's own network is not touched.  Again is harmless: what is there stays.
@@ -151,7 +151,9 @@ def _run_traffic(context: Context, topology: Topology, count: int) -> bool:
             from ctl.cli.dp import show_text
 
             show_text(datapath, statistics=False)
-            context.note("next: ctl dump-flows -m | ctl send h1 h2 --udp --count 101 | ctl exec h1 -- ping 198.18.0.2 | ctl down")
+            context.note(
+                "next: ctl dump-flows -m | ctl send h1 h2 --udp --count 101 | ctl exec h1 -- ping 198.18.0.2 | ctl down"
+            )
     return all(result.ok for result in results)
 
 
@@ -168,7 +170,11 @@ def _report_traffic(context: Context, results: Sequence[Result]) -> None:
 def _result_text(result: Result) -> str:
     stream = result.stream
     text = f"{stream.src} -> {stream.dst} {stream.kind}: {result.sent} sent, {result.received} received"
-    for count, word in ((result.mismatched, "changed"), (result.duplicated, "duplicated"), (result.elsewhere, "elsewhere")):
+    for count, word in (
+        (result.mismatched, "changed"),
+        (result.duplicated, "duplicated"),
+        (result.elsewhere, "elsewhere"),
+    ):
         text += f", {count} {word}" if count else ""
     return text
 
@@ -265,7 +271,7 @@ def _print_status(row: dict[str, Any]) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_context
 def exec_(context: Context, host: str, command: tuple[str, ...]) -> int:
-    """Run a command in a host's network namespace, and pass on its exit status.
+    r"""Run a command in a host's network namespace, and pass on its exit status.
 
     \b
     ctl exec h1 -- ping -c 3 198.18.0.2
@@ -302,7 +308,7 @@ def send(  # noqa: PLR0913 - one argument for each option
     context: Context, source: str, target: str, kind: str, pcap: Path | None, scapy: str | None, count: int,
     vlan: int | None, rate: float | None,
 ) -> int:  # fmt: skip
-    """Send packets from one host to another, and count and check them at the receiver.
+    r"""Send packets from one host to another, and count and check them at the receiver.
 
     Exit status 1 when not all arrived as they were sent.
 
@@ -359,4 +365,3 @@ def _send_own(
     else:
         print_json(context, "ctl/traffic/1", "traffic", [row])
     return 0 if result.sent == result.received and not result.elsewhere else 1
-

@@ -68,11 +68,11 @@ class Context:
 class Group(click.Group):
     """Commands by module, imported when they are asked for, and listed under headings."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, in the order of the help."""
         return [name for commands in COMMANDS.values() for name in commands]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """The command of that name, imported now."""
         for commands in COMMANDS.values():
             if cmd_name in commands:
@@ -95,7 +95,9 @@ class Group(click.Group):
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--dp", metavar="NAME", help="The datapath; by default the only one there is, else 'lab'.")
-@click.option("-o", "--output", type=click.Choice(["text", "json", "jsonl"]), default="text", help="How data is printed.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json", "jsonl"]), default="text", help="How data is printed."
+)
 @click.option("-t", "--timeout", type=click.FloatRange(min=0), default=10.0, metavar="SECONDS",
               help="How long to wait for another writer.  [default: 10]")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Say more; with an error, all that is known of it.")
@@ -117,28 +119,31 @@ def run(arguments: Sequence[str]) -> int:
     verbose = "-v" in arguments or "--verbose" in arguments
     try:
         result = cli.main(args=list(arguments), prog_name="ctl", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _interrupted()
-    except KeyboardInterrupt:
-        return _interrupted()
-    except click.ClickException as e:
-        e.show()
-        return e.exit_code
-    except CtlError as e:
-        return _report(e, verbose=verbose)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except OSError as e:
-        return _report(_from_os(e), verbose=verbose)
-    except Exception as e:  # noqa: BLE001 - the last line of defence: no traceback for users
-        return _unexpected(e, verbose=verbose)
+    except BaseException as e:  # noqa: BLE001 - the last line of defence: no traceback for users
+        return _outcome(e, verbose=verbose)
     return result if isinstance(result, int) else 0
 
 
-def _interrupted() -> int:
-    click.echo("ctl: interrupted; what was begun is undone", err=True)
-    return 130
+def _outcome(error: BaseException, *, verbose: bool) -> int:
+    """Say what went wrong, in one line where it is an error; the exit status."""
+    match error:
+        case click.exceptions.Abort() | KeyboardInterrupt():
+            click.echo("ctl: interrupted; what was begun is undone", err=True)
+            return 130
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case BrokenPipeError():  # the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case CtlError():
+            return _report(error, verbose=verbose)
+        case OSError():
+            return _report(_from_os(error), verbose=verbose)
+        case SystemExit():
+            raise error
+        case _:
+            return _unexpected(error, verbose=verbose)
 
 
 def _report(error: CtlError, *, verbose: bool) -> int:
@@ -164,7 +169,7 @@ def _from_os(error: OSError) -> CtlError:
     return CtlError(f"{error.filename or ''} {error.strerror}".strip(), "ctl -v shows where")
 
 
-def _unexpected(error: Exception, *, verbose: bool) -> int:
+def _unexpected(error: BaseException, *, verbose: bool) -> int:
     import traceback
 
     if verbose:

@@ -116,7 +116,7 @@ def _compile(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ..
             program = bcc.BPF(text=f'#line 1 "{main}"\n{(folder / main).read_text()}', cflags=flags)
             code: bytes = program.dump_func(entry)
             program.cleanup()
-        except Exception as e:  # noqa: BLE001 - BCC raises bare exceptions
+        except Exception as e:
             raise CompileError(f"{main} does not compile", log(), "the compiler's log follows with -v") from e
     return code
 

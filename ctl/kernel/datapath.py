@@ -43,27 +43,20 @@ def text(octets: Any) -> str:
 
 
 class KernelDatapath:
-    """A datapath by name.  Absent when there is none; Failure for one of another version of the layout."""
+    """A datapath by name.  Absent when there is none; Failure for one of another version of the layout.
 
-    def __init__(self, name: str, timeout_s: float = 10.0) -> None:
-        meta = read_meta(name)
+    ``unpublished`` is what a datapath that is still being made will say of itself.
+    """
+
+    def __init__(self, name: str, timeout_s: float = 10.0, unpublished: abi.DpMeta | None = None) -> None:
+        meta = unpublished or read_meta(name)
         if meta is None:
             raise Absent(f"there is no datapath {name}", f"ctl add-dp {name}, or ctl up for a lab")
-        if meta.abi_version != abi.DpLimit.DP_ABI_VERSION:
+        if not unpublished and meta.abi_version != abi.DpLimit.DP_ABI_VERSION:
             raise Failure(
                 f"datapath {name} has layout version {meta.abi_version}, this program {abi.DpLimit.DP_ABI_VERSION}",
                 f"use the program that made it, or remove it: ctl del-dp {name}",
             )
-        self._begin(name, meta, timeout_s)
-
-    @classmethod
-    def unfinished(cls, name: str, meta: abi.DpMeta) -> KernelDatapath:
-        """A datapath whose pins are there but which is not published yet."""
-        datapath = cls.__new__(cls)
-        datapath._begin(name, meta, 10.0)
-        return datapath
-
-    def _begin(self, name: str, meta: abi.DpMeta, timeout_s: float) -> None:
         self.name = name
         self.timeout_s = timeout_s
         self.maps = Maps(bpffs.folder(name))
@@ -223,7 +216,9 @@ class KernelDatapath:
     def stats(self) -> DatapathStats:
         """See `ctl.datapath.Datapath`."""
         cpus = self.maps.per_cpu(MapId.MAP_DP_STATS, 0, abi.DpStats)
-        totals = {name: sum(getattr(cpu, name) for cpu in cpus) for name in ("hit", "missed", "lost", "mask_hit", "stale")}
+        totals = {
+            name: sum(getattr(cpu, name) for cpu in cpus) for name in ("hit", "missed", "lost", "mask_hit", "stale")
+        }
         reasons = [r for r in DropReason if r not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)]
         return DatapathStats(
             **totals,
@@ -242,4 +237,3 @@ class KernelDatapath:
         """Give up descriptors; the datapath itself stays."""
         self._reader = None
         self.maps.close()
-

@@ -184,10 +184,16 @@ def _checked(result: int, what: str) -> int:
     return result
 
 
-def map_create(  # noqa: PLR0913 - one argument for each number that the kernel wants
-    map_type: int, name: str, key_size: int, value_size: int, max_entries: int, flags: int = 0,
-    btf: tuple[int, int, int] = (0, 0, 0), inner_map_fd: int = 0,
-) -> int:  # fmt: skip
+def map_create(  # noqa: PLR0913, PLR0917 - one argument for each number that the kernel wants
+    map_type: int,
+    name: str,
+    key_size: int,
+    value_size: int,
+    max_entries: int,
+    flags: int = 0,
+    btf: tuple[int, int, int] = (0, 0, 0),
+    inner_map_fd: int = 0,
+) -> int:
     """A new map's fd.  ``btf`` is (fd, key type id, value type id); zeros: none."""
     opts = _MapCreateOpts(sz=ctypes.sizeof(_MapCreateOpts), map_flags=flags, btf_fd=btf[0], btf_key_type_id=btf[1],
                           btf_value_type_id=btf[2], inner_map_fd=inner_map_fd)  # fmt: skip
@@ -202,7 +208,9 @@ def prog_load(prog_type: int, name: str, instructions: bytes, flags: int = 0) ->
         opts = _ProgLoadOpts(sz=ctypes.sizeof(_ProgLoadOpts), attempts=1, prog_flags=flags)
         if log is not None:
             opts.log_level, opts.log_size, opts.log_buf = 1, len(log), ctypes.addressof(log)
-        return int(_lib.bpf_prog_load(prog_type, name.encode(), LICENSE, instructions, len(instructions) // 8, byref(opts)))
+        return int(
+            _lib.bpf_prog_load(prog_type, name.encode(), LICENSE, instructions, len(instructions) // 8, byref(opts))
+        )
 
     result = load(None)
     if result >= 0:

@@ -18,7 +18,9 @@ from ctl import abi
 from ctl.abi import DpLimit, MapId, PortKind
 from ctl.datapath import Port
 from ctl.errors import Absent, CompileError, Exists, NotFound, NotSupported, UsageError
-from ctl.kernel import bpffs, compile as compiler, libbpf, maps as mapping, program
+from ctl.kernel import bpffs, libbpf, program
+from ctl.kernel import compile as compiler
+from ctl.kernel import maps as mapping
 from ctl.kernel.datapath import KernelDatapath, read_meta
 from ctl.kernel.maps import Maps, Sizes
 from ctl.kernel.writer import lock_folder
@@ -79,7 +81,7 @@ def creating(name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 10.0)
         bpffs.remove(name)
         undo.callback(bpffs.remove, name)
         meta = _make(name, sizes, namespace)
-        datapath = KernelDatapath.unfinished(name, meta)
+        datapath = KernelDatapath(name, timeout_s, unpublished=meta)
         undo.callback(datapath.close)
         with datapath.hold() as writer:
             writer.recover()

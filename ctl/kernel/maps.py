@@ -124,7 +124,13 @@ def create_all(sizes: Sizes) -> dict[MapId, int]:
         for map_id, spec in SPECS.items():
             types = (btf, abi.BTF_IDS[spec.key], abi.BTF_IDS[spec.value]) if spec.with_btf else (0, 0, 0)
             fds[map_id] = libbpf.map_create(
-                spec.type, name_of(map_id), size_of(spec.key), size_of(spec.value), spec.entries(sizes), spec.flags, types
+                spec.type,
+                name_of(map_id),
+                size_of(spec.key),
+                size_of(spec.value),
+                spec.entries(sizes),
+                spec.flags,
+                types,
             )
     except BaseException:
         for fd in fds.values():

@@ -200,7 +200,7 @@ class RecordReader:
 
 
 def ufid_key(ufid: Ufid) -> bytes:
-    """struct ufid_key."""
+    """Struct ufid_key."""
     return ufid.octets.ljust(16, b"\0") + bytes((len(ufid.octets),))
 
 

@@ -88,8 +88,8 @@ class Writer(RecordReader):
         size = size_class(match.mask)
         if size == SizeClass.SIZE_L:
             raise NotSupported("this datapath does not match neighbour discovery, tunnels or conntrack tuples yet")
-        slot, block = self._reserve(match.mask)
-        mask_id = self._hold_mask(match.mask, size)
+        slot, block, mask_id = self._reserve(match.mask)
+        self._hold_mask(mask_id, match.mask, size)
         self._fill_block(block, actions)
         key = match.masked if ufid else match.key
         self._fill_record(slot, key_for_table(key, mask_id), size, block, ufid)
@@ -135,8 +135,8 @@ class Writer(RecordReader):
 
     # --- parts of an insertion -------------------------------------------------------------------
 
-    def _reserve(self, mask: FlowKey) -> tuple[int, int]:
-        """A free slot and a free block, after making sure that the mask finds room as well.
+    def _reserve(self, mask: FlowKey) -> tuple[int, int, int]:
+        """A free slot, a free block, and the mask's id, which is the mask's already or free to be.
 
         There are more blocks than slots, so a settled datapath with a free slot has a free block.
         """
@@ -144,13 +144,18 @@ class Writer(RecordReader):
             self.settle()
         if not self.control.n_free_slots:
             raise self._full(f"its flow table holds {self.sizes.max_flows} flows", "--max-flows")
-        if self.mask_id_of(mask) is None and self._free_mask_id() is None:
+        mask_id = self.mask_id_of(mask)
+        if mask_id is None:
+            mask_id = self._free_mask_id()
+        if mask_id is None:
             self.settle()
-            if self._free_mask_id() is None:
-                raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
+            mask_id = self._free_mask_id()
+        if mask_id is None:
+            raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
         return (
             self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots"),
             self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks"),
+            mask_id,
         )
 
     def _full(self, what: str, option: str) -> TableFull:
@@ -162,21 +167,17 @@ class Writer(RecordReader):
         candidates = (i for i in range(self.sizes.max_masks) if i not in self._retired_masks)
         return next((i for i in candidates if not self.mask_entry(i).live), None)
 
-    def _hold_mask(self, mask: FlowKey, size: SizeClass) -> int:
-        """The id of a mask, made live if it was not, with one flow more."""
-        mask_id = self.mask_id_of(mask)
-        if mask_id is None:
-            mask_id = self._free_mask_id()
-            assert mask_id is not None  # _reserve has seen to it
-            entry = self.mask_entry(mask_id)
+    def _hold_mask(self, mask_id: int, mask: FlowKey, size: SizeClass) -> None:
+        """One flow more for a mask, which is made live if it was not."""
+        entry = self.mask_entry(mask_id)
+        if not entry.live:
             entry.flows = 0
             entry.size_class = size
             bits = b"\xff\xff" + mask.raw[2:]
             ctypes.memmove(ctypes.addressof(entry), bits, len(bits))
             entry.live = 1
             self.control.n_masks = max(self.control.n_masks, mask_id + 1)
-        self.mask_entry(mask_id).flows += 1
-        return mask_id
+        entry.flows += 1
 
     def _fill_block(self, block: int, actions: Actions) -> None:
         if len(actions) > 1:
@@ -333,7 +334,7 @@ def lock_folder(folder: pathlib.Path, timeout_s: float) -> int:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 os.close(fd)
-                raise Busy(f"another process is changing {folder.name}", "wait for it, or allow more time with -t") from None
+                raise Busy(f"another process is changing {folder.name}", "wait, or allow more time with -t") from None
             time.sleep(_LOCK_POLL_S)
         except BaseException:
             os.close(fd)

@@ -7,6 +7,7 @@ import pytest
 from netns_lab.build import build, destroy
 from netns_lab.topology import star
 
+
 @pytest.fixture
 def lab_name():
     """A lab that is down, and is taken down afterwards."""
