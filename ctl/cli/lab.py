@@ -304,7 +304,7 @@ def shell(context: Context, host: str) -> int:
 @click.option("--vlan", type=click.IntRange(0, 4094), help="With an 802.1Q tag.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="PPS", help="Packets per second.")
 @pass_context
-def send(  # noqa: PLR0913 - one argument for each option
+def send(
     context: Context, source: str, target: str, kind: str, pcap: Path | None, scapy: str | None, count: int,
     vlan: int | None, rate: float | None,
 ) -> int:  # fmt: skip
