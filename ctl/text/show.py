@@ -28,7 +28,7 @@ PortName = Callable[[int], str | None]
 _PLAIN_NAME: Final = re.compile(r"(?!drop$)[A-Za-z_][A-Za-z0-9_.:@-]*", re.IGNORECASE)
 _OPTIONAL: Final = frozenset({"in_port", "eth_type"})  # the others are printed when all wild, too
 _CATCH_ALL: Final = ("ipv4", "ipv6", "tcp", "tcp_flags")  # between them they name every byte above layer 2
-_ANY_TYPE: Final = "eth_type(0xffff/0x0000)"
+_ANY_TYPE: Final = "eth_type(0xffff/0x0000)"  # what a layer 3 key needs in its place
 _ALL: Final = FlowKey(b"\xff" * KEY_SIZE)
 
 
@@ -93,11 +93,12 @@ class _Plan:
 
 
 class _Planner:
-    """Builds a plan.  ``visible``: sub-fields with a one-bit in it are printed, others left out."""
+    """Builds a plan.  Sub-fields with a one-bit in ``mask`` or ``said`` are printed; all if ``more``."""
 
-    def __init__(self, mask: FlowKey, visible: FlowKey) -> None:
+    def __init__(self, mask: FlowKey, said: FlowKey, *, more: bool) -> None:
         self._mask = mask
-        self._visible = visible
+        self._visible = _ALL if more else _either(said, mask)
+        self._any_type = not (mask["eth_type"] or said["eth_type"])
         self._parts: list[tuple[slice, Printer]] = []
         self._port: int | None = None
 
@@ -119,7 +120,7 @@ class _Planner:
             return f"eth_type({self._blank(tag_type, tag_type.full)}),{self._subfields(name, layout)}"
         if name == "in_port" and self._mask["in_port"]:
             self._port = len(self._parts)
-        if name == "eth_type" and "eth" not in layout.outer and not self._visible["eth_type"]:
+        if name == "eth_type" and "eth" not in layout.outer and self._any_type:
             return _ANY_TYPE
         return self._subfields(name, layout)
 
@@ -154,12 +155,11 @@ def _join(texts: Iterable[str]) -> str:
 
 @lru_cache(maxsize=2048)
 def _masked_plan(mask: FlowKey, layout: Outline, more: bool) -> _Plan:  # noqa: FBT001
-    return _Planner(mask, _ALL if more else mask).plan(layout, ())
+    return _Planner(mask, FlowKey(), more=more).plan(layout, ())
 
 
 def _concrete_plan(key: FlowKey, mask: FlowKey, layout: Outline, *, more: bool) -> _Plan:
     """The plan of a key with bits outside the mask: all of them are printed, in superfluous sections if need be."""
-    visible = _ALL if more else FlowKey(_either(key.raw, mask.raw))
     sections = (*layout.outer, *(layout.inner or ()))
     named = {row.leaf for name in sections for row in fields.SECTIONS[name]}
     left = bytearray(key.raw)
@@ -172,20 +172,24 @@ def _concrete_plan(key: FlowKey, mask: FlowKey, layout: Outline, *, more: bool) 
             extra.append(name)
             for place in places:
                 left[place] = bytes(place.stop - place.start)
-    return _Planner(mask, visible).plan(layout, tuple(extra))
+    return _Planner(mask, key, more=more).plan(layout, tuple(extra))
 
 
-def _either(one: bytes, other: bytes) -> bytes:
-    return (int.from_bytes(one, "little") | int.from_bytes(other, "little")).to_bytes(KEY_SIZE, "little")
+def _either(one: FlowKey, other: FlowKey) -> FlowKey:
+    bits = int.from_bytes(one.raw, "little") | int.from_bytes(other.raw, "little")
+    return FlowKey(bits.to_bytes(KEY_SIZE, "little"))
 
 
-def format_match(key: FlowKey, mask: FlowKey, *, more: bool = False, port_name: PortName | None = None) -> str:
+def format_match(
+    key: FlowKey, mask: FlowKey, *, concrete: bool = False, more: bool = False, port_name: PortName | None = None
+) -> str:
     """The text of a match.  ``more`` adds wild sub-fields (`src=0.0.0.0/0.0.0.0`).
 
+    ``concrete``: the key was not masked, so an in_port of 0 that is wild is part of a name.
     ``port_name`` gives the name for a port number, or None to have the number printed.
     """
     layout = outline(key)
-    said = _without_absent(key)
+    said = _said(key, concrete=concrete)
     if int.from_bytes(said.raw, "little") & ~int.from_bytes(mask.raw, "little"):
         plan = _concrete_plan(said, mask, layout, more=more)
     else:
@@ -193,10 +197,12 @@ def format_match(key: FlowKey, mask: FlowKey, *, more: bool = False, port_name: 
     return plan.fill(key.raw, port_name)
 
 
-def _without_absent(key: FlowKey) -> FlowKey:
-    """The key without the values that stand for an absent in_port or eth_type."""
+def _said(key: FlowKey, *, concrete: bool) -> FlowKey:
+    """The key with one-bits in what it says: an absent in_port or eth_type says nothing, port 0 does."""
     if key.raw[_PORT] == _NO_PORT:
         key = key.with_leaves(in_port=0)
+    elif concrete:
+        key = key.with_leaves(in_port=ANY_PORT)
     if key.raw[_TYPE] == ETH_802_2_RAW:
         key = key.with_leaves(eth_type=0)
     return key
@@ -225,7 +231,8 @@ def format_flow(flow: Flow, now_ms: int, *, more: bool = False, port_name: PortN
     """
     stats = flow.stats
     name = "" if flow.ufid is None else f"{flow.ufid}, "
-    match = format_match(flow.match.key, flow.match.mask, more=more, port_name=port_name)
+    concrete = flow.ufid is None
+    match = format_match(flow.match.key, flow.match.mask, concrete=concrete, more=more, port_name=port_name)
     used = "never" if stats.used_ms is None else f"{max(now_ms - stats.used_ms, 0) / 1000:.3f}s"
     flags = f", flags:{_letters(stats.tcp_flags)}" if stats.tcp_flags else ""
     where = ", offloaded:yes, dp:xdp" if more else ""
