@@ -23,7 +23,7 @@ from typing import Final
 from ctl.errors import FlowInvalid, FlowSyntaxError, NotSupported
 from ctl.flow import Actions, FlowKey, Match, Output
 from ctl.text.grammar import QUOTED, KeyParser, PortNumber
-from ctl.text.values import read_number
+from ctl.text.values import OVS_ACTIONS, read_number
 from ctl.ufid import MAX_OCTETS, Ufid, UfidPrefix
 from ctl.validate import ANY_PORT, key_from_attrs, match_from_attrs
 
@@ -33,11 +33,6 @@ _ACTIONS_AT: Final = re.compile(r"(?:^|[,\s])actions:")
 _EXTRA_INFO: Final = re.compile(r"[,\s]+dp-extra-info:")
 _HEX: Final = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]*")
 _REPORTED: Final = frozenset({"packets", "bytes", "used", "flags", "offloaded", "dp"})
-_OVS_ACTIONS: Final = frozenset({
-    "trunc", "recirc", "userspace", "set", "push_vlan", "pop_vlan", "push_mpls", "pop_mpls", "push_eth", "pop_eth",
-    "hash", "dec_ttl", "meter", "sample", "clone", "ct", "ct_clear", "push_nsh", "pop_nsh", "check_pkt_len", "add_mpls",
-    "psample", "tnl_push", "tnl_pop", "lb_output",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +130,7 @@ def _output(parser: KeyParser, word: str, pos: int, call: bool) -> Output:  # no
         if port >= ANY_PORT:
             raise FlowInvalid(f"{word} is no port number (0 to {ANY_PORT - 1})", "output")
         return Output(port)
-    if word in _OVS_ACTIONS:
+    if word in OVS_ACTIONS:
         raise NotSupported(f"action {word} is not supported yet")
     if call or not word:
         message = "unknown action" if word else "expected an action"

@@ -20,7 +20,7 @@ from typing import Final
 from ctl import abi, fields
 from ctl.fields import Field, Format
 from ctl.flow import KEY_SIZE, Actions, Flow, FlowKey
-from ctl.text.values import ETH_802_2_RAW, TCP_LETTERS, Printer, printer
+from ctl.text.values import ETH_802_2_RAW, OVS_ACTIONS, TCP_LETTERS, Printer, printer
 from ctl.validate import ANY_PORT, TCI_PRESENT, TPIDS, sections_of
 
 PortName = Callable[[int], str | None]
@@ -213,7 +213,7 @@ def port_text(number: int, port_name: PortName | None) -> str:
     name = port_name(number) if port_name is not None else None
     if name is None:
         return str(number)
-    if _PLAIN_NAME.fullmatch(name):
+    if _PLAIN_NAME.fullmatch(name) and name not in OVS_ACTIONS:
         return name
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -23,6 +23,14 @@ TCP_LETTERS: Final = ("F", "S", "R", "P", ".", "U", "E", "C")
 FRAGS: Final = ("no", "first", "later")
 ETH_802_2_RAW: Final = b"\x00\x04"
 
+
+# The names of OVS's actions: of those that this datapath lacks, and in quotation marks when a port has one.
+OVS_ACTIONS: Final = frozenset({
+    "trunc", "recirc", "userspace", "set", "push_vlan", "pop_vlan", "push_mpls", "pop_mpls", "push_eth", "pop_eth",
+    "hash", "dec_ttl", "meter", "sample", "clone", "ct", "ct_clear", "push_nsh", "pop_nsh", "check_pkt_len", "add_mpls",
+    "psample", "tnl_push", "tnl_pop", "lb_output",
+})  # fmt: skip
+
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,40}|0[0-7]{0,40}|[1-9][0-9]{0,40}")
 _PREFIX: Final = re.compile(r"[0-9]{1,3}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){5}")

@@ -125,10 +125,15 @@ def _inner(draw, level: Drawn, *, may_lack_type: bool) -> None:
     if "icmpv6" in needed:
         level.key.sections["icmpv6"] = (draw(st.integers(0, 134)), draw(st.integers(0, 255)))
     if exact_type:
-        level.mask.sections[l3] = draw(_section(l3, masks))
-        if level.mask.sections[l3][_column(l3, "ip_proto")] == 0xFF:
-            for name in needed[1:]:
-                level.mask.sections[name] = draw(_section(name, masks))
+        _upper_masks(draw, level, needed)
+
+
+def _upper_masks(draw, level: Drawn, needed: tuple[str, ...]) -> None:
+    l3 = needed[0]
+    level.mask.sections[l3] = draw(_section(l3, masks))
+    if level.mask.sections[l3][_column(l3, "ip_proto")] == 0xFF:
+        for name in needed[1:]:
+            level.mask.sections[name] = draw(_section(name, masks))
 
 
 def matches() -> st.SearchStrategy[Match]:
