@@ -17,6 +17,7 @@ from ctl.ufid import Ufid
 KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
 _ZERO: Final = bytes(KEY_SIZE)
 _ORDER: Final[dict[str, Literal["little", "big"]]] = {"little": "little", "big": "big"}
+_LEAF: Final = {name: (slice(at, at + size), size, _ORDER[order]) for name, (at, size, order) in abi.KEY_LEAVES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,13 @@ class FlowKey:
         """A key with these leaves set and all others zero.  KeyError or OverflowError for a bad one."""
         raw = bytearray(KEY_SIZE)
         for name, value in leaves.items():
-            offset, size, order = abi.KEY_LEAVES[name]
-            raw[offset : offset + size] = value.to_bytes(size, _ORDER[order])
+            place, size, order = _LEAF[name]
+            raw[place] = value.to_bytes(size, order)
         return cls(bytes(raw))
 
     def __getitem__(self, leaf: str) -> int:
-        offset, size, order = abi.KEY_LEAVES[leaf]
-        return int.from_bytes(self.raw[offset : offset + size], _ORDER[order])
+        place, _, order = _LEAF[leaf]
+        return int.from_bytes(self.raw[place], order)
 
     def __repr__(self) -> str:
         leaves = ((name, self[name]) for name in abi.KEY_LEAVES)
@@ -50,8 +51,8 @@ class FlowKey:
         """A copy with these leaves replaced."""
         raw = bytearray(self.raw)
         for name, value in leaves.items():
-            offset, size, order = abi.KEY_LEAVES[name]
-            raw[offset : offset + size] = value.to_bytes(size, _ORDER[order])
+            place, size, order = _LEAF[name]
+            raw[place] = value.to_bytes(size, order)
         return FlowKey(bytes(raw))
 
 

@@ -8,11 +8,16 @@ equal when both their lengths and their octets are.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Final
 
 MAX_OCTETS: Final = 16
+
+_OCTETS: Final = re.compile(r"(?:[0-9a-f]{2})+")
+_DIGITS: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PREFIX: Final = re.compile(r"[0-9a-f]{6,31}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +48,34 @@ class Ufid:
         """From 32 hexadecimal digits in text order.  ValueError when they are not that."""
         if len(digits) != 2 * MAX_OCTETS:
             raise ValueError(f"32 hexadecimal digits, not {len(digits)}")
-        return cls(
-            struct.pack(">4I", *(int.from_bytes(bytes.fromhex(digits[i : i + 8]), "little") for i in (0, 8, 16, 24)))
-        )
+        return cls(struct.pack("<4I", *struct.unpack(">4I", bytes.fromhex(digits))))
+
+    @classmethod
+    def from_text(cls, text: str) -> Ufid:
+        """From any written form, with or without `ufid:`, in any case.  ValueError when it is none.
+
+        Dashes may be left out of the 32 digits.  After 0x stand 1 to 16 octets in the order of the wire.
+        """
+        digits = text.lower().removeprefix("ufid:")
+        if digits.startswith("0x"):
+            if _OCTETS.fullmatch(digits, 2) is None:
+                raise ValueError("expected an even number of hexadecimal digits after 0x")
+            return cls(bytes.fromhex(digits[2:]))
+        if _DIGITS.fullmatch(digits) is None:
+            raise ValueError("expected 32 hexadecimal digits (8-4-4-4-12), or 0x and 1 to 16 octets")
+        return cls.from_text_digits(digits.replace("-", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class UfidPrefix:
+    """The first digits, in lower case and text order, of UFIDs of 16 octets.  ValueError unless 6 to 31."""
+
+    digits: str
+
+    def __post_init__(self) -> None:
+        if _PREFIX.fullmatch(self.digits) is None:
+            raise ValueError("a UFID is abbreviated to 6 to 31 hexadecimal digits")
+
+    def matches(self, ufid: Ufid) -> bool:
+        """Whether ``ufid`` has 16 octets and begins so."""
+        return len(ufid.octets) == MAX_OCTETS and ufid.hex.startswith(self.digits)

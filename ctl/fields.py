@@ -1,0 +1,152 @@
+"""The key fields of the flow language, one row each.
+
+A row says where a sub-field such as `dst` of `ipv4(...)` is stored in struct flow_key and how people
+write it.  The parser, the printer, the validator, the JSON form and the test strategies are all driven
+by `ROWS`; to give the language one more field is to add a row (and a reader for its must-haves, if the
+interface has any, to `ctl.validate`).  This file knows neither text nor flows.
+
+A "section" is what the text calls a field and netlink an attribute: a name and its sub-fields, in the
+order in which they print.  A section whose only row has an empty name is a single value: `eth_type(2048)`.
+
+Numbers.  A row's value is the number that people write.  Its mask has ``bits`` bits in the text.  Where
+the row has its leaf for itself, an exact mask fills the whole leaf, so that one meaning has one mask:
+`icmp(type=8)` compares all 16 bits of tp_src although the type has 8, `label=1` all 32 bits of
+ipv6_label.  An ARP operation has 16 bits on the wire and 8 in its leaf (larger ones are refused).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from ctl import abi
+
+
+class Format(Enum):
+    """How a value is written; masks are written likewise, where nothing else is said."""
+
+    DEC = auto()  # decimal, mask in hexadecimal
+    HEX = auto()
+    ETHERTYPE = auto()  # 0x and four digits
+    MAC = auto()
+    IPV4 = auto()  # dotted; reads /24 as well
+    IPV6 = auto()
+    FRAG = auto()  # no, first, later
+    TCP_FLAGS = auto()  # syn|ack, +syn-ack
+    PORT = auto()  # decimal or a port's name
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row.  ``limit`` is the largest legal value when that is less than ``bits`` allow.
+
+    ``default`` stands for an omitted sub-field, with an exact mask, where it is not 0 with mask 0.
+    ``absent`` is written, with an explicit mask, for an attribute that the mask has and the key has not.
+    """
+
+    section: str
+    name: str
+    leaf: str
+    format: Format
+    bits: int
+    shift: int = 0  # of the value's lowest bit in the leaf
+    limit: int | None = None
+    default: int = 0
+    absent: int | None = None
+
+    full: int = field(init=False)  # the exact mask as people write it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "full", (1 << self.bits) - 1)
+
+    @property
+    def alone(self) -> bool:
+        """No other row has bits in the same leaf at the same time."""
+        return self.leaf != "vlan_tci"
+
+    @property
+    def leaf_bits(self) -> int:
+        """Width of the leaf."""
+        return 8 * abi.KEY_LEAVES[self.leaf][1]
+
+    def to_leaf_mask(self, mask: int) -> int:
+        """The bits of the leaf that a written mask compares."""
+        if not self.alone:
+            return mask << self.shift
+        leaf_full = (1 << self.leaf_bits) - 1
+        significant = self.full & leaf_full
+        return leaf_full if mask & significant == significant else mask & leaf_full
+
+    def from_leaf_mask(self, mask: int) -> int:
+        """The mask to write for these bits of the leaf; the exact one is `full`."""
+        own = (mask >> self.shift) & self.full
+        significant = self.full & ((1 << self.leaf_bits) - 1)
+        return self.full if own & significant == significant else own
+
+
+_F = Format
+ROWS: Final[tuple[Field, ...]] = (
+    Field("recirc_id", "", "recirc_id", _F.HEX, 32),
+    Field("in_port", "", "in_port", _F.PORT, 32, absent=0xFFFF),
+    Field("eth", "src", "eth_src", _F.MAC, 48),
+    Field("eth", "dst", "eth_dst", _F.MAC, 48),
+    Field("eth_type", "", "eth_type", _F.ETHERTYPE, 16, absent=0),
+    Field("vlan", "vid", "vlan_tci", _F.DEC, 12),
+    Field("vlan", "pcp", "vlan_tci", _F.DEC, 3, shift=13),
+    Field("vlan", "cfi", "vlan_tci", _F.DEC, 1, shift=12, default=1),
+    Field("ipv4", "src", "ipv4_src", _F.IPV4, 32),
+    Field("ipv4", "dst", "ipv4_dst", _F.IPV4, 32),
+    Field("ipv4", "proto", "ip_proto", _F.DEC, 8),
+    Field("ipv4", "tos", "ip_tos", _F.HEX, 8),
+    Field("ipv4", "ttl", "ip_ttl", _F.DEC, 8),
+    Field("ipv4", "frag", "ip_frag", _F.FRAG, 8, limit=int(abi.FragKind.FRAG_LATER)),
+    Field("ipv6", "src", "ipv6_src", _F.IPV6, 128),
+    Field("ipv6", "dst", "ipv6_dst", _F.IPV6, 128),
+    Field("ipv6", "label", "ipv6_label", _F.HEX, 20),
+    Field("ipv6", "proto", "ip_proto", _F.DEC, 8),
+    Field("ipv6", "tclass", "ip_tos", _F.HEX, 8),
+    Field("ipv6", "hlimit", "ip_ttl", _F.DEC, 8),
+    Field("ipv6", "frag", "ip_frag", _F.FRAG, 8, limit=int(abi.FragKind.FRAG_LATER)),
+    Field("arp", "sip", "ipv4_src", _F.IPV4, 32),
+    Field("arp", "tip", "ipv4_dst", _F.IPV4, 32),
+    Field("arp", "op", "ip_proto", _F.DEC, 16, limit=255),
+    Field("arp", "sha", "arp_sha", _F.MAC, 48),
+    Field("arp", "tha", "arp_tha", _F.MAC, 48),
+    Field("tcp", "src", "tp_src", _F.DEC, 16),
+    Field("tcp", "dst", "tp_dst", _F.DEC, 16),
+    Field("tcp_flags", "", "tcp_flags", _F.TCP_FLAGS, 12),
+    Field("udp", "src", "tp_src", _F.DEC, 16),
+    Field("udp", "dst", "tp_dst", _F.DEC, 16),
+    Field("icmp", "type", "tp_src", _F.DEC, 8),
+    Field("icmp", "code", "tp_dst", _F.DEC, 8),
+    Field("icmpv6", "type", "tp_src", _F.DEC, 8),
+    Field("icmpv6", "code", "tp_dst", _F.DEC, 8),
+)
+
+# The sections in the order in which they print, and in which the kernel stores them: where two share
+# a leaf, the later one has the last word.
+SECTIONS: Final[dict[str, tuple[Field, ...]]] = {
+    section: tuple(row for row in ROWS if row.section == section)
+    for section in dict.fromkeys(row.section for row in ROWS)
+}
+
+# The eth_type(...) that stands outside of encap(...).
+TAG_TYPE: Final = Field("eth_type", "", "vlan_tpid", Format.ETHERTYPE, 16)
+
+# Leaves that no row names: written by rules (the tag's type, the kind of layer 2), or of fields to come.
+IMPLIED_LEAVES: Final = frozenset({"vlan_tpid", "l2_kind"})
+RESERVED_LEAVES: Final = frozenset({
+    "mask_id", "cvlan_tci", "cvlan_tpid", "dp_hash", "skb_mark", "skb_priority",
+    "ct_state", "ct_zone", "ct_mark", "ct_labels", "ct_proto", "ct_tp_src", "ct_tp_dst",
+    "ct_ipv4_src", "ct_ipv4_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_zero",
+    "arp_zero", "mpls_lse", "mpls_zero", "nd_target", "nd_sll", "nd_tll", "nd_zero",
+    "tun_id", "tun_ipv4_src", "tun_ipv4_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_zero", "tun_tp_src", "tun_tp_dst",
+    "tun_flags", "tun_tos", "tun_ttl", "tun_kind", "tun_opts_kind", "tun_opts_size", "tun_opts",
+})  # fmt: skip
+
+# Fields that OVS writes and that this datapath does not have yet.
+NOT_YET: Final = frozenset({
+    "skb_priority", "skb_mark", "dp_hash", "tunnel", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4",
+    "ct_tuple6", "mpls", "sctp", "nd", "nd_ext", "nsh", "packet_type", "ipv6_exthdrs",
+})  # fmt: skip

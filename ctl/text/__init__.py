@@ -1,0 +1,20 @@
+"""The flow language of `ovs-dpctl`: text to values and back, without loss.
+
+Pure: this room knows no BPF, no devices and no command line.
+"""
+
+from ctl.text.caret import caret
+from ctl.text.parse import ParsedFlow, parse_actions, parse_dump_line, parse_flow, parse_flow_id
+from ctl.text.show import format_actions, format_flow, format_match
+
+__all__ = [
+    "ParsedFlow",
+    "caret",
+    "format_actions",
+    "format_flow",
+    "format_match",
+    "parse_actions",
+    "parse_dump_line",
+    "parse_flow",
+    "parse_flow_id",
+]

@@ -1,0 +1,261 @@
+"""Reading of keys: the grammar that `ctl.text.parse` describes, made of one pass of regular expressions.
+
+Positions count characters of the whole text, so that an error can say where.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ctl import fields
+from ctl.errors import FlowInvalid, FlowSyntaxError, NotFound, NotSupported
+from ctl.fields import Field, Format
+from ctl.text.values import MASK_READERS, VALUE_READERS, Reader, read_signed_flags
+from ctl.ufid import MAX_OCTETS, Ufid
+from ctl.validate import SECOND_TAG, KeyAttrs
+
+PortNumber = Callable[[str], int | None]
+
+QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
+_FIELD: Final = re.compile(r"[,\s]*(?:([A-Za-z_][A-Za-z0-9_-]*)([(:])?)?")
+_SUB: Final = re.compile(r"\s*([A-Za-z0-9_]+)=([^,()/\s]*)(?:/([^,()\s]*))?\s*([,)])?")
+_SINGLE: Final = re.compile(rf"\s*({QUOTED}|[^,()/\s]*)(?:/([^,()\s]*))?\s*(\))?")
+_CLOSE: Final = re.compile(r"\s*\)")
+_BLANKS: Final = re.compile(r"\s*")
+_WORD: Final = re.compile(r"[^,\s]*")
+_ESCAPED: Final = re.compile(r"\\(.)")
+_OCTETS: Final = re.compile(r"0x([0-9a-f]{2}){17,}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One row, as the parser needs it."""
+
+    row: Field
+    index: int
+    read: Reader
+    read_mask: Reader
+    full: int
+
+
+_COLUMNS: Final = {
+    section: {
+        row.name: _Column(row, index, VALUE_READERS[row.format], MASK_READERS[row.format], row.full)
+        for index, row in enumerate(rows)
+    }
+    for section, rows in fields.SECTIONS.items()
+}
+_START: Final = {
+    section: ([row.default for row in rows], [row.full if row.default else 0 for row in rows])
+    for section, rows in fields.SECTIONS.items()
+}
+
+
+@dataclass(slots=True)
+class Level:
+    """The attributes on one side of a VLAN tag, of the key and of the mask."""
+
+    key: KeyAttrs = field(default_factory=KeyAttrs)
+    mask: KeyAttrs = field(default_factory=KeyAttrs)
+
+
+class KeyParser:
+    """One text, and what was found in it.  ``skip`` names words such as `packets:3` to pass over."""
+
+    def __init__(self, text: str, port_number: PortNumber | None, skip: frozenset[str] = frozenset()) -> None:
+        self.text = text
+        self.ufid: Ufid | None = None
+        self.level = Level()
+        self._end = len(text)
+        self._port_number = port_number
+        self._skip = skip
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there was any field."""
+        return bool(self.level.key.sections or self.level.mask.sections) or self.level.key.encap is not None
+
+    def error(self, message: str, pos: int, hint: str = "") -> FlowSyntaxError:
+        """An error at a place of the text."""
+        return FlowSyntaxError(message, self.text, pos, hint)
+
+    def blanks(self, pos: int) -> int:
+        """The first place from ``pos`` that is not blank."""
+        found = _BLANKS.match(self.text, pos)
+        return pos if found is None else found.end()
+
+    def read(self, end: int) -> None:
+        """Read everything up to ``end`` into `ufid` and `level`."""
+        self._end = end
+        self._fields(0, self.level, encap=False)
+
+    def _fields(self, pos: int, level: Level, *, encap: bool) -> int:
+        """Fields up to the end, or within encap up to its closing parenthesis.  Where they ended."""
+        text, end = self.text, self._end
+        seen: set[str] = set()
+        while True:
+            found = _FIELD.match(text, pos, end)
+            if found is None:
+                raise self.error("expected a field", pos)
+            name = found[1]
+            if name is None:
+                pos = found.end()
+                if pos >= end or (encap and text[pos] == ")"):
+                    break
+                raise self.error("expected a field such as in_port(1)", pos)
+            start = found.start(1)
+            if name in seen:
+                raise self.error(f"{name} is given twice", start)
+            if start == pos and seen:
+                raise self.error("expected ',' between fields", pos)
+            seen.add(name)
+            columns = _COLUMNS.get(name)
+            if columns is None or found[2] != "(":
+                pos = self._other(found, level, encap=encap)
+            elif "" in columns:
+                pos = self._single(name, found.end(), level)
+            else:
+                pos = self._subfields(name, found.end(), level)
+        if encap and pos >= end:
+            raise self.error("expected ')' to close encap(", pos)
+        return pos
+
+    def _other(self, found: re.Match[str], level: Level, *, encap: bool) -> int:
+        """What is no section with its parenthesis: encap, a `name:value` word or a mistake.  Where it ended."""
+        name = found[1]
+        if found[2] == ":" and not encap and (name.lower() == "ufid" or name in self._skip):
+            return self._named_word(found)
+        if name == "encap" and found[2] == "(":
+            if encap:
+                raise NotSupported(SECOND_TAG)
+            inner = Level()
+            end = self._fields(found.end(), inner, encap=True)
+            level.key.encap, level.mask.encap = inner.key, inner.mask
+            return end + 1
+        if name in fields.NOT_YET:
+            raise NotSupported(f"{name} is not supported yet")
+        if name in fields.SECTIONS or name == "encap":
+            raise self.error(f"expected '(' after {name}", found.end(1))
+        known = ", ".join((*fields.SECTIONS, "encap"))
+        raise self.error(f"unknown field {name}", found.start(1), f"known are {known}")
+
+    def _named_word(self, found: re.Match[str]) -> int:
+        word = _WORD.match(self.text, found.end(), self._end)
+        stop = found.end() if word is None else word.end()
+        if found[1].lower() == "ufid":
+            self.ufid = self._ufid(found.end(), stop)
+        return stop
+
+    def _ufid(self, start: int, stop: int) -> Ufid:
+        word = self.text[start:stop].lower()
+        if _OCTETS.fullmatch(word):
+            raise FlowInvalid(f"{len(word) // 2 - 1} octets, at most {MAX_OCTETS} are possible", "ufid")
+        try:
+            return Ufid.from_text(word)
+        except ValueError as error:
+            raise self.error(str(error), start) from None
+
+    def _single(self, name: str, pos: int, level: Level) -> int:
+        """The inside of `name(value[/mask])`.  Where it ended."""
+        column = _COLUMNS[name][""]
+        found = _SINGLE.match(self.text, pos, self._end)
+        if found is None or found[3] is None:
+            raise self.error(f"expected ')' to close {name}(", pos if found is None else found.end())
+        word = found[1]
+        if column.row.format is Format.TCP_FLAGS and word[:1] in ("+", "-"):
+            value, bits = self._signed_flags(found)
+        elif column.row.format is Format.PORT and not word[:1].isdigit():
+            value, bits = self.port(word, found.start(1)), self._mask(column, found, 2)
+        else:
+            value, bits = self._value(column, found, 1), self._mask(column, found, 2)
+        if found[2] is None or value != column.row.absent:
+            level.key.sections[name] = (value,)
+        level.mask.sections[name] = (bits,)
+        return found.end()
+
+    def _signed_flags(self, found: re.Match[str]) -> tuple[int, int]:
+        if found[2] is not None:
+            raise self.error("expected ')': +flag and -flag have no other mask", found.start(2) - 1)
+        try:
+            return read_signed_flags(found[1])
+        except ValueError as error:
+            raise self.error(str(error), found.start(1)) from None
+
+    def _subfields(self, name: str, pos: int, level: Level) -> int:
+        """The inside of `name(sub=value[/mask],...)`.  Where it ended."""
+        columns = _COLUMNS[name]
+        values, masks = map(list, _START[name])
+        seen: set[str] = set()
+        closing = None
+        while closing != ")":
+            found = _SUB.match(self.text, pos, self._end)
+            if found is None:
+                empty = _CLOSE.match(self.text, pos, self._end)
+                if empty is None or seen:
+                    raise self._no_subfield(name, pos)
+                pos = empty.end()
+                break
+            sub, _, mask, closing = found.groups()
+            column = columns.get(sub)
+            if column is None:
+                raise self.error(f"{name} has no {sub}", found.start(1), f"it has {', '.join(columns)}")
+            if sub in seen:
+                raise self.error(f"{sub} is given twice", found.start(1))
+            seen.add(sub)
+            values[column.index] = self._value(column, found, 2)
+            masks[column.index] = column.full if mask is None else self._mask(column, found, 3)
+            pos = found.end()
+            if closing is None:
+                raise self.error(f"expected ',' or ')' in {name}(", pos)
+        level.key.sections[name] = tuple(values)
+        level.mask.sections[name] = tuple(masks)
+        return pos
+
+    def _no_subfield(self, name: str, pos: int) -> FlowSyntaxError:
+        start = self.blanks(pos)
+        if start >= self._end:
+            return self.error(f"expected ')' to close {name}(", self._end)
+        return self.error(f"expected one of {', '.join(f'{sub}=' for sub in _COLUMNS[name])}", start)
+
+    def _value(self, column: _Column, found: re.Match[str], group: int) -> int:
+        try:
+            value = column.read(found[group])
+        except ValueError as error:
+            raise self.error(str(error), found.start(group)) from None
+        if value > column.full:
+            raise self._too_large(column, value, found.start(group))
+        return value
+
+    def _mask(self, column: _Column, found: re.Match[str], group: int) -> int:
+        """The mask of that group; none is the exact one."""
+        if found[group] is None:
+            return column.full
+        try:
+            mask = column.read_mask(found[group])
+        except ValueError as error:
+            raise self.error(f"bad mask: {error}", found.start(group)) from None
+        if mask > column.full:
+            raise self._too_large(column, mask, found.start(group))
+        return mask
+
+    def _too_large(self, column: _Column, value: int, pos: int) -> FlowSyntaxError:
+        row = column.row
+        what = row.name or row.section
+        return self.error(
+            f"{what}: {value} does not fit into {row.bits} bits", pos, f"at most {row.full} ({row.full:#x})"
+        )
+
+    def port(self, word: str, pos: int) -> int:
+        """The number of the port with this name, which may be in quotation marks."""
+        name = _ESCAPED.sub(r"\1", word[1:-1]) if word[:1] == '"' and len(word) > 1 else word
+        if not name:
+            raise self.error("expected a port number or name", pos)
+        if self._port_number is None:
+            raise self.error("expected a port number", pos, "names of ports are not known here")
+        number = self._port_number(name)
+        if number is None:
+            raise NotFound(f"no port is named {name}")
+        return number

@@ -1,0 +1,138 @@
+"""Reading: the flow language of `ovs-dpctl`, from text to values.
+
+    flow      := [ufid SEP] field { SEP field }         SEP: commas and blanks, one or more
+    field     := NAME "(" args ")"
+    args      := value | sub { "," sub } | flow          the last one for encap
+    sub       := NAME "=" value
+    value     := TEXT [ "/" MASK ]
+
+`X` alone compares all bits of X; a sub-field or field left out compares none.  Numbers are in base 0.
+Everything that `ctl.text.show` prints can be read, and so can what OVS reads and prints, of the fields
+that this datapath has.  Which fields those are is in `ctl.fields`, what they must be in `ctl.validate`.
+
+Errors: FlowSyntaxError for text that is not of the language, at the place of the offending word;
+FlowInvalid for a flow that the interface refuses; NotSupported for what OVS has and we have not yet.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ctl.errors import FlowInvalid, FlowSyntaxError, NotSupported
+from ctl.flow import Actions, FlowKey, Match, Output
+from ctl.text.grammar import QUOTED, KeyParser, PortNumber
+from ctl.text.values import OVS_ACTIONS, read_number
+from ctl.ufid import MAX_OCTETS, Ufid, UfidPrefix
+from ctl.validate import ANY_PORT, key_from_attrs, match_from_attrs
+
+_ACTION: Final = re.compile(rf"{QUOTED}|[^,()\s]*")
+_WORD: Final = re.compile(r"[^,\s]*")
+_ACTIONS_AT: Final = re.compile(r"(?:^|[,\s])actions:")
+_EXTRA_INFO: Final = re.compile(r"[,\s]+dp-extra-info:")
+_HEX: Final = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]*")
+_REPORTED: Final = frozenset({"packets", "bytes", "used", "flags", "offloaded", "dp"})
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFlow:
+    """A flow as it was written: a name, a match, or both."""
+
+    ufid: Ufid | None
+    match: Match | None
+
+
+def parse_flow(text: str, port_number: PortNumber | None = None) -> ParsedFlow:
+    """The flow that ``text`` names or describes: a UFID, a key with its mask, or both.
+
+    ``port_number`` gives the number for a port's name, or None when there is no such port.
+    """
+    return _flow(KeyParser(text, port_number), len(text))
+
+
+def parse_flow_id(text: str, port_number: PortNumber | None = None) -> Ufid | UfidPrefix | FlowKey:
+    """What names one flow: a UFID, 6 to 31 bare digits of one, or a key, whose masks do not matter.
+
+    Of a UFID and a key together, the UFID is the name; the key must still be legal.
+    """
+    word = text.strip()
+    if _HEX.fullmatch(word):
+        digits = word.replace("-", "").lower()
+        try:
+            return Ufid.from_text(word) if len(digits) == 2 * MAX_OCTETS else UfidPrefix(digits)
+        except ValueError as error:
+            raise FlowSyntaxError(str(error), text, text.index(word)) from None
+    parser = KeyParser(text, port_number)
+    parser.read(len(text))
+    key = key_from_attrs(parser.level.key) if parser.has_key else None
+    name = parser.ufid or key
+    if name is None:
+        raise parser.error("expected a UFID or a flow key", 0)
+    return name
+
+
+def parse_actions(text: str, port_number: PortNumber | None = None) -> Actions:
+    """The action list: a port's number or name, or `drop` alone."""
+    return _actions(KeyParser(text, port_number), 0, len(text))
+
+
+def parse_dump_line(text: str, port_number: PortNumber | None = None) -> tuple[ParsedFlow, Actions]:
+    """A line of dump-flows: the flow and, behind `actions:`, its actions.  Statistics are skipped."""
+    parser = KeyParser(text, port_number, skip=_REPORTED)
+    found = _ACTIONS_AT.search(text)
+    if found is None:
+        raise parser.error("expected actions:", len(text.rstrip()))
+    extra = _EXTRA_INFO.search(text, found.end())
+    actions = _actions(parser, found.end(), len(text) if extra is None else extra.start())
+    return _flow(parser, found.start()), actions
+
+
+def _flow(parser: KeyParser, end: int) -> ParsedFlow:
+    parser.read(end)
+    if not parser.has_key and parser.ufid is None:
+        raise parser.error("expected a flow", 0, "such as in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)")
+    match = match_from_attrs(parser.level.key, parser.level.mask) if parser.has_key else None
+    return ParsedFlow(parser.ufid, match)
+
+
+def _actions(parser: KeyParser, start: int, end: int) -> Actions:
+    """The actions between two positions of the parser's text."""
+    text = parser.text
+    pos = parser.blanks(start)
+    whole = text[pos:end].rstrip()
+    end = pos + len(whole)
+    if not whole:
+        raise parser.error("expected actions", min(pos, len(text)), "a port number, a port name or drop")
+    if whole.lower() == "drop":
+        return ()
+    found = _ACTION.match(text, pos, end)
+    word = "" if found is None else found[0]
+    rest = pos + len(word)
+    action = _output(parser, word, pos, rest < end and text[rest] == "(")
+    if rest < end:
+        following = _WORD.match(text, parser.blanks(rest + 1), end)
+        if text[rest] == "," and following is not None and following[0].lower() == "drop":
+            raise parser.error("drop stands alone", following.start())
+        if text[rest] in ", \t":
+            raise NotSupported("more than one action is not supported yet")
+        raise parser.error("expected the end of the actions", rest)
+    return (action,)
+
+
+def _output(parser: KeyParser, word: str, pos: int, call: bool) -> Output:  # noqa: FBT001
+    """The output to the port that ``word`` names.  ``call``: a parenthesis follows."""
+    if not call and word[:1].isdigit():
+        try:
+            port = read_number(word)
+        except ValueError:
+            raise parser.error("expected a port number", pos) from None
+        if port >= ANY_PORT:
+            raise FlowInvalid(f"{word} is no port number (0 to {ANY_PORT - 1})", "output")
+        return Output(port)
+    if word in OVS_ACTIONS:
+        raise NotSupported(f"action {word} is not supported yet")
+    if call or not word:
+        message = "unknown action" if word else "expected an action"
+        raise parser.error(message, pos, "a port number, a port name or drop")
+    return Output(parser.port(word, pos))

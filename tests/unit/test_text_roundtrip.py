@@ -1,0 +1,78 @@
+"""What is printed is read back as the same thing."""
+
+import pathlib
+
+import pytest
+from hypothesis import given
+
+from ctl.text import (
+    format_actions,
+    format_flow,
+    format_match,
+    parse_actions,
+    parse_dump_line,
+    parse_flow,
+    parse_flow_id,
+)
+from tests.unit import strategies
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "flows.txt"
+LINES = [line for line in GOLDEN.read_text().splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_golden_lines_survive_byte_for_byte(line):
+    parsed = parse_flow(line)
+    name = "" if parsed.ufid is None else f"{parsed.ufid}, "
+    assert name + format_match(parsed.match.key, parsed.match.mask, concrete=True) == line
+
+
+def test_golden_lines_are_a_few_dozen():
+    assert len(LINES) == len(set(LINES)) >= 36
+
+
+@given(strategies.matches())
+def test_concrete_matches(match):
+    text = format_match(match.key, match.mask, concrete=True)
+    assert parse_flow(text).match == match
+    assert parse_flow_id(text) == match.key
+
+
+@given(strategies.matches())
+def test_concrete_matches_in_full(match):
+    assert parse_flow(format_match(match.key, match.mask, concrete=True, more=True)).match == match
+
+
+@given(strategies.flows())
+def test_dump_lines(flow):
+    for more in (False, True):
+        parsed, actions = parse_dump_line(format_flow(flow, 10**12, more=more))
+        assert parsed.ufid == flow.ufid
+        assert parsed.match.mask == flow.match.mask
+        assert parsed.match.masked == flow.match.masked
+        assert actions == flow.actions
+        if flow.ufid is None:
+            assert parsed.match == flow.match
+
+
+@given(strategies.flows())
+def test_printing_is_a_fixed_point(flow):
+    concrete = flow.ufid is None
+    line = format_match(flow.match.key, flow.match.mask, concrete=concrete)
+    again = parse_flow(line).match
+    assert format_match(again.key if concrete else again.masked, again.mask, concrete=concrete) == line
+
+
+@given(strategies.ufids())
+def test_ufids(ufid):
+    assert parse_flow(str(ufid)).ufid == ufid
+    assert parse_flow(str(ufid).upper()).ufid == ufid
+    assert parse_flow_id(f"ufid:0x{ufid.octets.hex()}") == ufid
+
+
+@given(strategies.actions())
+def test_actions(actions):
+    assert parse_actions(format_actions(actions)) == actions
+    names = {f"eth{action.port}.7": action.port for action in actions}
+    text = format_actions(actions, {port: name for name, port in names.items()}.get)
+    assert parse_actions(text, names.get) == actions
