@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 
-def main() -> None:
-    """The entry point of `ctl`: run, and turn every outcome into an exit status."""
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point of `ctl`: run one command line and exit with its status."""
     from ctl.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -37,8 +37,8 @@ def installed(wheel, tmp_path):
 
 def sources(checkout):
     """Where a wheel has what the checkout has: the folder netns-lab is the package netns_lab."""
-    for path in (checkout / "bpf").glob("*.[ch]"):
-        yield f"ctl/bpf/{path.name}", path
+    for path in (checkout / "bpf").rglob("*.[ch]"):
+        yield f"ctl/bpf/{path.relative_to(checkout / 'bpf')}", path
     for top, package in (("ctl", "ctl"), ("netns-lab", "netns_lab")):
         for path in (checkout / top).rglob("*.py"):
             yield f"{package}/{path.relative_to(checkout / top)}", path

@@ -1,0 +1,199 @@
+"""The flow commands as a user meets them: what they print, and how they end."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.lab.commands import Ctl
+
+UFID = "ufid:0a0b0c0d-0000-0000-0000-000000000001"
+KEY = "in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0)"
+
+
+@pytest.fixture(scope="module")
+def lab():
+    command = Ctl(f"f{os.getpid()}")
+    command("up", "--hosts", "2", "--no-traffic")
+    yield command
+    command("down")
+
+
+@pytest.fixture
+def ctl(lab):
+    lab("del-flows")
+    return lab
+
+
+def test_add_get_mod_del_by_ufid(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    (line,) = ctl("get-flow", UFID).lines
+    assert line == f"{UFID}, recirc_id(0),{KEY}, packets:0, bytes:0, used:never, actions:2"
+    assert ctl("mod-flow", "-s", UFID, "1").lines == [line.replace("actions:2", "actions:1")]
+    assert ctl("mod-flow", UFID, "drop").out == ""
+    assert ctl("get-flow", UFID).lines[0].endswith("actions:drop")
+    assert ctl("del-flow", "-s", UFID).lines[0].startswith(UFID)
+    ctl("get-flow", UFID, status=3)
+    assert ctl("dump-flows").out == ""
+
+
+def test_a_unique_prefix_is_enough(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    ctl("add-flow", "ufid:0a0b0cff-0000-0000-0000-000000000001,in_port(2),eth()", "1")
+    assert ctl("get-flow", "0a0b0c0d").lines[0].startswith(UFID)
+    refusal = ctl("get-flow", "0a0b0c", status=2).err
+    assert "0a0b0c begins 2 UFIDs" in refusal
+    assert UFID in refusal
+    ctl("mod-flow", "0a0b0cff", "drop")
+    ctl("del-flow", "0a0b0c0d")
+    ctl("del-flow", "0a0b0c0d", status=3)
+    assert len(ctl("dump-flows").lines) == 1
+
+
+def test_a_ufid_flow_is_not_found_by_its_key_nor_the_reverse(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    for command in ("get-flow", "del-flow"):
+        ctl(command, KEY, status=3)
+    ctl("mod-flow", KEY, "1", status=3)
+    other = KEY.replace("10.0.0.0/255", "10.9.8.7/255")
+    ctl("add-flow", other.replace("in_port(1)", "in_port(2)"), "1")
+    ctl("get-flow", other.replace("in_port(1)", "in_port(2)"))
+    ctl("get-flow", KEY.replace("in_port(1)", "in_port(2)"), status=3)
+    assert {row["ufid"] for row in ctl.json("dump-flows")["flows"]} == {UFID.removeprefix("ufid:"), None}
+
+
+def test_what_exists_is_refused_with_4(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    assert "exists" in ctl("add-flow", f"{UFID},in_port(2),eth()", "2", status=4).err
+    assert UFID in ctl("add-flow", f"ufid:0x01,{KEY}", "2", status=4).err
+    assert UFID in ctl("add-flow", KEY, "2", status=4).err
+
+
+@pytest.mark.parametrize(
+    ("flow", "column"),
+    [
+        ("in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0/8)", "10.0.0/8"),
+        ("in_port(1),eth(),what(3)", "what"),
+        ("in_port(1", ""),
+    ],
+)
+def test_a_syntax_error_has_a_caret_under_its_place(ctl, flow, column):
+    _, shown, caret = ctl("add-flow", flow, "2", status=2).err.splitlines()
+    assert shown == flow
+    assert caret.index("^") == (flow.index(column) if column else len(flow))
+
+
+def test_what_the_interface_refuses_names_the_attribute(ctl):
+    assert "tcp" in ctl("add-flow", "in_port(1),eth(),eth_type(0x0800),ipv4(proto=6)", "2", status=2).err
+    assert "nd" in ctl("add-flow", "in_port(1),eth(),eth_type(0x86dd),ipv6(),nd()", "2", status=6).err
+    assert "push_vlan" in ctl("add-flow", KEY, "push_vlan(vid=1,pcp=0),2", status=6).err
+    assert "17" in ctl("add-flow", f"ufid:0x{'ab' * 17},{KEY}", "2", status=2).err
+
+
+def test_no_datapath_is_7():
+    assert "there is no datapath none" in Ctl("none")("dump-flows", status=7).err
+    Ctl("none")("get-flow", UFID, status=7)
+    Ctl("none")("add-flow", KEY, "2", status=7)
+
+
+def test_ufids_of_other_lengths(ctl):
+    for octets in (1, 8, 15):
+        ctl("add-flow", f"ufid:0x{'5a' * octets},in_port({octets}),eth()", "drop")
+        assert ctl("get-flow", f"ufid:0x{'5A' * octets}").lines[0].startswith(f"ufid:0x{'5a' * octets}, ")
+
+
+def test_ports_by_name(ctl):
+    ctl("add-flow", f"{UFID},in_port(p1),eth()", "p2")
+    (line,) = ctl("get-flow", "--names", UFID).lines
+    assert "in_port(p1)" in line
+    assert line.endswith("actions:p2")
+    assert "no port is named p9; ctl show" in ctl("add-flow", "in_port(p9),eth()", "drop", status=3).err
+    ctl("add-flow", "in_port(p1),eth()", "p9", status=3)
+
+
+def test_may_create_and_clear(ctl):
+    ctl("mod-flow", f"{UFID},{KEY}", "2", status=3)
+    ctl("mod-flow", "--may-create", f"{UFID},{KEY}", "2")
+    ctl("mod-flow", "--may-create", f"{UFID},{KEY}", "1")
+    ctl("add-flow", "ufid:0x77,in_port(1),eth(dst=02:00:00:00:00:02)", "2")
+    ctl("send", "h1", "h2", "--icmp", "--count", "13")
+    assert ctl.flow("ufid:0x77")["packets"] == 13
+    (before,) = ctl("mod-flow", "--clear", "-s", "ufid:0x77", "2").lines
+    assert "packets:13, " in before
+    assert ctl.flow("ufid:0x77")["packets"] == 0
+    assert ctl.flow("ufid:0x77")["used_ms"] is None
+    ctl("send", "h1", "h2", "--tcp", "--count", "17")
+    row = ctl.flow("ufid:0x77")
+    assert (row["packets"], row["tcp_flags"] != 0) == (17, True)
+
+
+def test_more_says_where_a_flow_runs(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    (line,) = ctl("dump-flows", "-m").lines
+    assert ", offloaded:yes, dp:xdp, actions:2" in line
+    assert "src=0.0.0.0/0.0.0.0" in line
+
+
+def test_jsonl_is_a_document_for_each_flow(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    ctl("add-flow", "in_port(2),eth()", "drop")
+    assert [line.count("ctl/flow/1") for line in ctl("-o", "jsonl", "dump-flows").lines] == [1, 1]
+
+
+def test_a_full_table_is_8():
+    ctl = Ctl(f"s{os.getpid()}")
+    ctl("add-dp", "--max-flows", "3", "--max-masks", "2")
+    try:
+        for port in (1, 2, 3):
+            ctl("add-flow", f"ufid:0x0{port},in_port({port}),eth()", "drop")
+        before = ctl.json("dump-flows")["flows"]
+        full = ctl("add-flow", "ufid:0x04,in_port(4),eth()", "drop", status=8).err
+        assert "3 flows" in full
+        assert "--max-flows" in full
+        assert ctl.json("dump-flows")["flows"] == before
+        ctl("del-flow", "ufid:0x02")
+        ctl("add-flow", "ufid:0x04,eth()", "drop")
+        ctl("del-flow", "ufid:0x01")
+        assert "--max-masks" in ctl("add-flow", "ufid:0x05,eth(src=02:00:00:00:00:01)", "drop", status=8).err
+        ctl("add-dp", "--max-flows", "3", status=4)
+    finally:
+        ctl("del-dp")
+    ctl("del-dp", status=7)
+
+
+def test_ports_come_and_go(ctl):
+    name = f"ctl-{ctl.name}-dp"
+    ctl("del-if", "p2")
+    assert "port 2" not in ctl("show").out
+    assert "netns=" in ctl("add-if", "p2", status=2).err
+    assert "p2 is port 2" in ctl("add-if", f"p2,port_no=2,netns={name}").err
+    ctl("add-if", f"p2,netns={name}", status=4)
+    assert "local port" in ctl("del-if", "0", status=2).err
+    ctl("del-if", "77", status=3)
+    ctl("add-if", f"nothing,netns={name}", status=3)
+
+
+@pytest.mark.parametrize("command", [("show",), ("get-flow", UFID), ("dump-flows",), ("dump-dps",)])
+def test_looking_needs_no_heavy_library(ctl, command):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    code = f"""
+import sys
+from ctl.cli import main
+try:
+    main({["--dp", ctl.name, *command]!r})
+finally:
+    print(sorted({{"numpy", "pyroute2", "scapy", "bcc"}} & sys.modules.keys()), file=sys.stderr)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr.splitlines()[-1] == "[]"
+
+
+def test_every_command_has_help_and_examples(ctl):
+    from ctl.cli.main import COMMANDS
+
+    listed = ctl("--help").out
+    for name in (name for commands in COMMANDS.values() for name in commands):
+        assert re.search(rf"^  {name} ", listed, re.MULTILINE), name
+        assert "Usage: ctl" in ctl(name, "--help").out
