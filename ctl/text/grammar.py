@@ -257,5 +257,5 @@ class KeyParser:
             raise self.error("expected a port number", pos, "names of ports are not known here")
         number = self._port_number(name)
         if number is None:
-            raise NotFound(f"no port is named {name}")
+            raise NotFound(f"no port is named {name!r}")
         return number
