@@ -87,8 +87,8 @@ class _Plan:
 
     def fill(self, raw: bytes, port_name: PortName | None) -> str:
         values = [show(raw[where]) for where, show in self.parts]
-        if port_name is not None and self.port is not None:
-            values[self.port] = port_text(int(values[self.port]), port_name)
+        if port_name is not None and self.port is not None and raw[_PORT] != _NO_PORT:
+            values[self.port] = port_text(int.from_bytes(raw[_PORT], "little"), port_name)
         return self.template % tuple(values)
 
 
