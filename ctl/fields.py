@@ -42,6 +42,7 @@ class Field:
     """One row.  ``limit`` is the largest legal value when that is less than ``bits`` allow.
 
     ``default`` stands for an omitted sub-field, with an exact mask, where it is not 0 with mask 0.
+    ``packed``: other rows of the section have bits in the same leaf.
     ``absent`` is written, with an explicit mask, for an attribute that the mask has and the key has not.
     """
 
@@ -51,6 +52,7 @@ class Field:
     format: Format
     bits: int
     shift: int = 0  # of the value's lowest bit in the leaf
+    packed: bool = False
     limit: int | None = None
     default: int = 0
     absent: int | None = None
@@ -61,18 +63,13 @@ class Field:
         object.__setattr__(self, "full", (1 << self.bits) - 1)
 
     @property
-    def alone(self) -> bool:
-        """No other row has bits in the same leaf at the same time."""
-        return self.leaf != "vlan_tci"
-
-    @property
     def leaf_bits(self) -> int:
         """Width of the leaf."""
         return 8 * abi.KEY_LEAVES[self.leaf][1]
 
     def to_leaf_mask(self, mask: int) -> int:
         """The bits of the leaf that a written mask compares."""
-        if not self.alone:
+        if self.packed:
             return mask << self.shift
         leaf_full = (1 << self.leaf_bits) - 1
         significant = self.full & leaf_full
@@ -92,9 +89,9 @@ ROWS: Final[tuple[Field, ...]] = (
     Field("eth", "src", "eth_src", _F.MAC, 48),
     Field("eth", "dst", "eth_dst", _F.MAC, 48),
     Field("eth_type", "", "eth_type", _F.ETHERTYPE, 16, absent=0),
-    Field("vlan", "vid", "vlan_tci", _F.DEC, 12),
-    Field("vlan", "pcp", "vlan_tci", _F.DEC, 3, shift=13),
-    Field("vlan", "cfi", "vlan_tci", _F.DEC, 1, shift=12, default=1),
+    Field("vlan", "vid", "vlan_tci", _F.DEC, 12, packed=True),
+    Field("vlan", "pcp", "vlan_tci", _F.DEC, 3, shift=13, packed=True),
+    Field("vlan", "cfi", "vlan_tci", _F.DEC, 1, shift=12, packed=True, default=1),
     Field("ipv4", "src", "ipv4_src", _F.IPV4, 32),
     Field("ipv4", "dst", "ipv4_dst", _F.IPV4, 32),
     Field("ipv4", "proto", "ip_proto", _F.DEC, 8),

@@ -66,7 +66,7 @@ def _nested(layout: Outline, key: FlowKey, *, is_mask: bool) -> Json:
     row: Json = {}
     for name in layout.outer:
         if name == "vlan":
-            row["eth_type"] = key[layout.tag_leaf]
+            row["eth_type"] = key[layout.tag.leaf]
         row[name] = _section(name, key, is_mask=is_mask)
     if layout.inner is not None:
         row["encap"] = {name: _section(name, key, is_mask=is_mask) for name in layout.inner}

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from ctl import abi, fields
-from ctl.fields import Field, Format
+from ctl.fields import Field
 from ctl.flow import KEY_SIZE, Actions, Flow, FlowKey
 from ctl.text.values import ETH_802_2_RAW, OVS_ACTIONS, TCP_LETTERS, Printer, printer
 from ctl.validate import ANY_PORT, TCI_PRESENT, TPIDS, sections_of
@@ -53,7 +53,7 @@ class Outline:
 
     outer: tuple[str, ...]
     inner: tuple[str, ...] | None
-    tag_leaf: str = "eth_type"  # that holds the type outside encap
+    tag: Field = fields.TAG_TYPE  # the type outside encap, where there is one
 
     @property
     def truncated(self) -> bool:
@@ -73,9 +73,9 @@ def _outline(l2_kind: int, tagged: bool, eth_type: int, proto: int, frag: int) -
     front = ("recirc_id", "in_port", *(("eth",) if l2_kind == abi.L2Kind.L2_ETHERNET else ()))
     rest = ("eth_type", *sections_of(eth_type, proto, frag))
     if tagged:
-        return Outline((*front, "vlan"), rest, "vlan_tpid")
+        return Outline((*front, "vlan"), rest)
     if l2_kind == abi.L2Kind.L2_ETHERNET and eth_type in TPIDS:
-        return Outline((*front, "vlan"), ())
+        return Outline((*front, "vlan"), (), fields.SECTIONS["eth_type"][0])
     return Outline(front + rest, None)
 
 
@@ -87,8 +87,8 @@ class _Plan:
 
     def fill(self, raw: bytes, port_name: PortName | None) -> str:
         values = [show(raw[where]) for where, show in self.parts]
-        if port_name is not None and self.port is not None:
-            values[self.port] = port_text(int(values[self.port]), port_name)
+        if port_name is not None and self.port is not None and raw[_PORT] != _NO_PORT:
+            values[self.port] = port_text(int.from_bytes(raw[_PORT], "little"), port_name)
         return self.template % tuple(values)
 
 
@@ -115,9 +115,8 @@ class _Planner:
 
     def _section(self, name: str, layout: Outline) -> str:
         if name == "vlan":
-            # The tag's own type stands before it.
-            tag_type = Field("eth_type", "", layout.tag_leaf, Format.ETHERTYPE, 16)
-            return f"eth_type({self._blank(tag_type, tag_type.full)}),{self._subfields(name, layout)}"
+            tag_type = self._text(layout.tag.section, [(layout.tag, layout.tag.full)])
+            return f"{tag_type},{self._subfields(name, layout)}"
         if name == "in_port" and self._mask["in_port"]:
             self._port = len(self._parts)
         if name == "eth_type" and "eth" not in layout.outer and self._any_type:

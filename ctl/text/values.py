@@ -211,7 +211,7 @@ def _plain_printer(row: Field) -> Printer:
         table = [show(value) for value in range(256)]
         return lambda raw: table[raw[0]]
     order: Literal["little", "big"] = "little" if abi.KEY_LEAVES[row.leaf][2] == "little" else "big"
-    if row.alone:
+    if not row.packed:
         return lambda raw: show(int.from_bytes(raw, order))
     shift, full = row.shift, row.full
     return lambda raw: show(int.from_bytes(raw, order) >> shift & full)

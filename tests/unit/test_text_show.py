@@ -82,6 +82,11 @@ def test_port_names(name, text):
     assert parse_flow(line, {name: 2}.get).match == match
 
 
+def test_a_key_without_a_port_has_no_port_name():
+    match = parse_flow("in_port(65535/0xffffffff),eth()").match
+    assert format_match(match.key, match.mask, port_name=str) == "recirc_id(0),in_port(65535/0xffffffff),eth()"
+
+
 def test_empty_action_list():
     assert format_actions(()) == "drop"
 
