@@ -6,7 +6,7 @@ import platform
 
 import click
 
-from ctl import abi
+from ctl import __version__, abi
 from ctl.cli.common import pass_context, print_json
 from ctl.cli.main import Context
 
@@ -15,17 +15,8 @@ from ctl.cli.main import Context
 @pass_context
 def version(context: Context) -> None:
     """Print the versions of this program, its layout and the kernel."""
-    row = {"version": _own_version(), "abi": int(abi.DpLimit.DP_ABI_VERSION), "kernel": platform.release()}
+    row = {"version": __version__, "abi": int(abi.DpLimit.DP_ABI_VERSION), "kernel": platform.release()}
     if context.output == "text":
         click.echo(f"ctl {row['version']}  layout {row['abi']}  kernel {row['kernel']}")
     else:
         print_json(context, "ctl/version/1", "versions", [row])
-
-
-def _own_version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("ufid-datapath")
-    except metadata.PackageNotFoundError:
-        return "unknown"
