@@ -24,7 +24,7 @@
  * Why these sizes: an element of a kernel hash map that is not preallocated costs key + 64 bytes (48
  * of header, 8 of value, 8 of free-list link), rounded up to a kmalloc size.  64 and 128 bytes of key
  * fill kmalloc-128 and kmalloc-192 to the last byte.  The whole of L would fall into kmalloc-512, so
- * the flow table of class L is to be keyed by the hot part and a 128-bit digest of the others:
+ * the flow table of class L is keyed by the hot part and a 128-bit digest of the others:
  * kmalloc-192 again, and exact all the same, because every hit is verified against the record.
  *
  * Every byte of a key has a name and is zero unless a field says otherwise.  Multi-byte header
@@ -177,6 +177,12 @@ struct key_hot_mid {
 	struct key_mid mid;
 };
 
+/* Key of the flow table of class L: the digest (digest.h) is of the masked mid and cold parts. */
+struct key_hot_digest {
+	struct key_hot hot;
+	__u64 digest[2];
+};
+
 /* Key of the UFID index.  Octets beyond len are zero, so that equal UFIDs have equal bytes. */
 struct ufid_key {
 	__u8 octets[16];		/* UFID_MAX_OCTETS */
@@ -237,29 +243,96 @@ struct mask_entry {
 	__u16 zero;
 };
 
-/* A reference to an action block. */
+/*
+ * A reference to an action list: where its units begin and how many there are.  0 is the empty list,
+ * which drops.
+ */
 enum action_ref_bits {
-	ACTIONS_ID_SHIFT = 0,		/* 32 bits: index of the block in its size class */
-	ACTIONS_CLASS_SHIFT = 32,	/* 8 bits: size class of the block; only 0 so far */
+	ACTIONS_AT_SHIFT = 0,		/* 32 bits: index of the first unit */
+	ACTIONS_UNITS_SHIFT = 32,	/* 16 bits: units in the list */
 };
 
-/* One action.  The empty list drops. */
+enum action_limit {
+	ACTIONS_MAX = 64,		/* actions in a list */
+	ACTION_UNITS_MAX = 512,		/* units in a list */
+	RECIRC_LIMIT = 5,		/* passes after the first */
+	USERDATA_MAX = 128,		/* bytes of cookie of a userspace action */
+};
+
 enum action_type {
 	ACTION_END = 0,
 	ACTION_OUTPUT = 1,		/* arg: port number */
+	ACTION_DROP = 2,		/* arg: the user's reason */
+	ACTION_PUSH_VLAN = 3,		/* arg: TPID << 16 | TCI, host order */
+	ACTION_POP_VLAN = 4,
+	ACTION_SET_ETH = 5,		/* operand: struct set_eth, twice */
+	ACTION_SET_IPV4 = 6,		/* operand: struct set_ipv4, twice */
+	ACTION_SET_IPV6 = 7,		/* operand: struct set_ipv6, twice */
+	ACTION_SET_TP = 8,		/* arg: protocol; wide: struct set_tp, twice */
+	ACTION_RECIRC = 9,		/* arg: recirculation id */
+	ACTION_HASH = 10,		/* arg: enum hash_algorithm; wide: basis */
+	ACTION_TRUNC = 11,		/* arg: longest frame */
+	ACTION_USERSPACE = 12,		/* arg: pid; wide: enum userspace_bits; operand: userdata */
 };
 
-struct action {
-	__u16 type;			/* enum action_type */
-	__u16 words;			/* 8-byte words of argument that follow; 0 so far */
+/* Which bits "flags" of a unit has. */
+enum action_flag {
+	ACTION_PLAIN_SET = 1,		/* written as set(), not as set with masks; no other effect */
+};
+
+enum hash_algorithm {			/* as OVS_HASH_ALG_* */
+	HASH_L4 = 0,
+	HASH_SYM_L4 = 1,
+};
+
+/* Parts of the wide argument of a userspace action. */
+enum userspace_bits {
+	USERSPACE_TUN_PORT_SHIFT = 0,	/* 32 bits: egress tunnel port */
+	USERSPACE_SIZE_SHIFT = 32,	/* 16 bits: bytes of userdata */
+	USERSPACE_HAS_USERDATA_SHIFT = 48,
+	USERSPACE_HAS_TUN_PORT_SHIFT = 49,
+	USERSPACE_ACTIONS_SHIFT = 50,	/* the upcall tells the flow's actions */
+};
+
+/*
+ * An action list is a run of units.  Each action is one unit, followed by the units of its operand.
+ * A list never changes once a record refers to it.  Operands of the set actions are a value and then
+ * a mask of the same layout; bits of the value outside the mask are zero.
+ */
+struct action_unit {
+	__u8 type;			/* enum action_type */
+	__u8 flags;			/* enum action_flag */
+	__u16 units;			/* of operand that follow */
 	__u32 arg;
+	__u64 wide;
 };
 
-/* An action list.  Never changed once a record refers to it. */
-struct action_block {
-	__u32 count;			/* actions in the list */
+struct set_eth {
+	__u8 dst[6];
+	__u8 src[6];
 	__u32 zero;
-	struct action list[1];
+};
+
+struct set_ipv4 {
+	__be32 src;
+	__be32 dst;
+	__u8 tos;
+	__u8 ttl;
+	__u8 zero[6];
+};
+
+struct set_ipv6 {
+	__u8 src[16];
+	__u8 dst[16];
+	__be32 label;
+	__u8 tclass;
+	__u8 hop_limit;
+	__u8 zero[10];
+};
+
+struct set_tp {
+	__be16 src;
+	__be16 dst;
 };
 
 /* Why a packet ended here.  0 means it did not. */
@@ -268,11 +341,16 @@ enum drop_reason {
 	DROP_SHORT_FRAME = 1,		/* under 14 bytes */
 	DROP_NOT_A_PORT = 2,		/* came in on a device that is no port */
 	DROP_MISS = 3,			/* no flow, and nobody listens for misses */
-	DROP_ACTION = 4,		/* the flow's action list is empty */
+	DROP_ACTION = 4,		/* the flow's actions ended without an output */
 	DROP_NO_PORT = 5,		/* output to a port that does not exist */
 	DROP_BAD_ACTIONS = 6,		/* an action list this program cannot read */
 	DROP_INTERNAL = 7,		/* a map look-up that cannot fail did */
-	DROP_REASONS = 8,
+	DROP_EXPLICIT = 8,		/* a drop action with reason 0 */
+	DROP_EXPLICIT_ERROR = 9,	/* a drop action with another reason */
+	DROP_ACTION_ERROR = 10,		/* an action does not fit the packet, such as a header that is cut short */
+	DROP_RECIRC_LIMIT = 11,		/* recirculated too often */
+	DROP_TOO_LONG = 12,		/* longer than the MTU of the port it was to leave by */
+	DROP_REASONS = 13,
 };
 
 /* Per CPU. */
@@ -282,7 +360,9 @@ struct dp_stats {
 	__u64 lost;			/* missed, and nobody was told */
 	__u64 mask_hit;			/* masks tried, over all look-ups */
 	__u64 stale;			/* hash hits refused by the record */
-	__u64 drops[8];			/* by enum drop_reason; DROP_REASONS */
+	__u64 upcalls;			/* packets handed to userspace, for a miss or by an action */
+	__u64 upcalls_lost;		/* not handed over: nobody listens, or the ring was full */
+	__u64 drops[13];		/* by enum drop_reason; DROP_REASONS */
 };
 
 /* Per CPU, by port number. */
@@ -321,9 +401,10 @@ struct dp_control {
 	__u32 owner;			/* pid of the last writer */
 	__u32 n_flows;
 	__u32 n_free_slots;		/* depth of the free_slots stack */
-	__u32 n_free_blocks;		/* depth of the free_blocks stack */
 	__u32 high_slot;		/* one more than the highest slot ever filled */
-	__u32 zero;
+	__u32 high_unit;		/* action units from here on were never used */
+	__u32 listener;			/* pid of the process that reads upcalls; 0: nobody does */
+	__u32 free_units[10];		/* [k]: a chain of free runs of 2^k units, 1 + the first; 0: none */
 	__u64 generation;		/* one more at each change of the flow table */
 };
 
@@ -332,19 +413,76 @@ struct dp_meta {
 	__u32 abi_version;		/* DP_ABI_VERSION; first, for ever */
 	__u32 max_flows;
 	__u32 max_masks;
-	__u32 max_blocks;
+	__u32 max_units;
 	__u64 netns_inode;		/* of the namespace that all ports live in */
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */
 	__u8 program_tag[16];
 };
 
+/* Where the layers of a frame begin, counted from its first byte. */
+struct layout {
+	__u16 l3;
+	__u16 l4;			/* 0: no transport header, as in a later fragment */
+	__u8 routed;			/* 1: an IPv6 routing header names another final destination */
+	__u8 zero[3];
+};
+
 /* Working memory of one packet's walk, per CPU: what does not fit on the program's stack. */
 struct scratch {
 	struct flow_key key;		/* the packet's */
-	struct key_hot_mid masked;	/* key of the look-up under one mask */
+	struct flow_key masked;		/* under the mask that is being tried */
+	struct key_hot_digest digest;	/* key of the look-up for class L */
 	__u32 mask_id;			/* of the mask to try next */
+	__u32 retried;			/* a hash hit was refused once in this search */
+	__u32 tried;			/* live masks in this search */
+	struct layout at;
+	__u32 in_port;
+	__u32 passes;			/* recirculations so far */
+	__u32 recirc_id;		/* for the next pass */
+	__u32 dp_hash;
+	__u32 unit;			/* of the action to carry out next */
+	__u32 units_end;
+	__u32 cut;			/* bytes that trunc takes off the end of the next copy */
 	__u32 zero;
+	__u64 actions;			/* the reference that is being followed */
+	struct set_ipv6 operand[2];	/* of an action that takes several units: value and mask */
+	__u8 header[40];		/* a header while it is rewritten */
+};
+
+/* Programs that the datapath calls by tail call. */
+enum program_id {
+	PROGRAM_XDP_AGAIN = 0,		/* another pass, after recirculation */
+	PROGRAM_XDP_ACTIONS = 1,	/* carry out an action list */
+	PROGRAMS = 2,
+};
+
+enum upcall_reason {
+	UPCALL_MISS = 0,
+	UPCALL_ACTION = 1,
+};
+
+/* What a ring buffer's record begins with; userdata_size bytes of cookie and then the frame follow. */
+struct upcall {
+	__u64 time_ns;			/* CLOCK_MONOTONIC (coarse) */
+	__u64 actions;			/* the list that held the userspace action, if it asked for that */
+	__u32 packet_size;		/* bytes of the frame in this record */
+	__u32 frame_size;		/* of the frame itself; more, if it was cut */
+	__u32 pid;			/* of the userspace action */
+	__u32 tun_port;			/* egress tunnel port of the userspace action */
+	__u8 reason;			/* enum upcall_reason */
+	__u8 userdata_size;
+	__u8 has;			/* bit 0 userdata, bit 1 tun_port, bit 2 actions */
+	__u8 zero;
+	__u32 cpu;
+	struct flow_key key;		/* concrete, of this pass */
+	__u8 userdata[128];		/* USERDATA_MAX */
+};
+
+/* An upcall while it is put together, per CPU.  Longer frames are cut. */
+struct upcall_buffer {
+	struct upcall head;
+	__u8 packet[16384];
 };
 
 /*
@@ -357,18 +495,21 @@ enum map_id {
 	MAP_MASKS = 2,
 	MAP_FLOWS_S = 3,
 	MAP_FLOWS_M = 4,
-	MAP_UFIDS = 5,
-	MAP_RECORDS = 6,
-	MAP_TAILS = 7,
-	MAP_ACTIONS = 8,
-	MAP_FREE_SLOTS = 9,
-	MAP_FREE_BLOCKS = 10,
+	MAP_FLOWS_L = 5,
+	MAP_UFIDS = 6,
+	MAP_RECORDS = 7,
+	MAP_TAILS = 8,
+	MAP_ACTIONS = 9,
+	MAP_FREE_SLOTS = 10,
 	MAP_PORTS = 11,
 	MAP_PORT_OF = 12,
 	MAP_PORT_INFO = 13,
 	MAP_PORT_STATS = 14,
 	MAP_DP_STATS = 15,
 	MAP_SCRATCH = 16,
+	MAP_PROGRAMS = 17,
+	MAP_UPCALLS = 18,
+	MAP_UPCALL_BUFFER = 19,
 };
 
 #define ABI_ASSERT(what) _Static_assert(what, #what)
@@ -379,7 +520,11 @@ ABI_ASSERT(sizeof(struct flow_key) == 232);
 ABI_ASSERT(sizeof(struct flow_record) == 128);
 ABI_ASSERT(sizeof(struct flow_tail) == 184);
 ABI_ASSERT(sizeof(struct mask_entry) == 240);
-ABI_ASSERT(sizeof(struct action_block) == 16);
+ABI_ASSERT(sizeof(struct action_unit) == 16);
+ABI_ASSERT(sizeof(struct set_eth) == sizeof(struct action_unit));
+ABI_ASSERT(sizeof(struct set_ipv4) == sizeof(struct action_unit));
+ABI_ASSERT(sizeof(struct set_ipv6) == 3 * sizeof(struct action_unit));
+ABI_ASSERT(sizeof(((struct upcall *)0)->userdata) == USERDATA_MAX);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->tcp_flags) == TCP_FLAG_BYTES);
 ABI_ASSERT(sizeof(((struct dp_stats *)0)->drops) == DROP_REASONS * sizeof(__u64));

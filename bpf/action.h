@@ -1,45 +1,204 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * action.h - carry out a flow's action list on an XDP frame.
+ * action.h - carry out an action list on a frame.
  *
- * The list is read through the record's reference once, so that it is the old or the new one whole.
+ * The record's reference is read once, so that the list is the old or the new one whole.  The list's
+ * place in it is kept in scratch memory, where the verifier does not follow it.  On the XDP hook there
+ * is one copy of a frame; the controller installs no list that would need another.
  */
 #ifndef UFID_ACTION_H
 #define UFID_ACTION_H
 
+#include "action_set.h"
+#include "hash.h"
+#include "loop.h"
 #include "maps.h"
+#include "upcall.h"
 
 /* What becomes of the packet. */
 struct verdict {
-	int xdp;			/* enum xdp_action */
+	int code;			/* what the program returns */
 	enum drop_reason reason;	/* DROP_NONE unless the packet ends here */
 	__u32 out_port;			/* when it was sent */
+	__u32 size;			/* as it was sent */
 };
 
 INLINE struct verdict act_drop(enum drop_reason reason)
 {
-	return (struct verdict){ .xdp = XDP_DROP, .reason = reason };
+	return (struct verdict){ .code = XDP_DROP, .reason = reason };
 }
 
-INLINE struct verdict act_output(__u32 port)
+INLINE struct verdict act_output(hook_ctx *ctx, struct scratch *s, __u32 port)
 {
+	const struct port_info *info = map_at(MAP(MAP_PORT_INFO), port);
+	__u64 size = hook_size(ctx);
+
+	if (!info || info->kind == PORT_NONE)
+		return act_drop(DROP_NO_PORT);
+	if (s->cut) {
+		__u32 cut = s->cut;
+
+		if (size < sizeof(struct eth_header) + cut)
+			cut = size > sizeof(struct eth_header) ? size - sizeof(struct eth_header) : 0;
+		if (cut && hook_cut(ctx, cut))
+			return act_drop(DROP_ACTION_ERROR);
+		size -= cut;
+	}
+	if (!hook_fits(ctx, info->ifindex, size))
+		return act_drop(DROP_TOO_LONG);
 	if (bpf_redirect_map(MAP(MAP_PORTS), port, XDP_DROP) != XDP_REDIRECT)
 		return act_drop(DROP_NO_PORT);
-	return (struct verdict){ .xdp = XDP_REDIRECT, .out_port = port };
+	return (struct verdict){ .code = XDP_REDIRECT, .out_port = port, .size = size };
 }
 
-INLINE struct verdict act_execute(const struct flow_record *flow)
+INLINE long act_push_vlan(hook_ctx *ctx, struct scratch *s, __u32 tpid_tci)
 {
-	__u64 ref = *(volatile const __u64 *)&flow->actions;
-	const struct action_block *block = map_at(MAP(MAP_ACTIONS), ref >> ACTIONS_ID_SHIFT);
+	if (hook_push_vlan(ctx, be16(tpid_tci >> 16), be16(tpid_tci)))
+		return -1;
+	s->at.l3 += s->at.l3 ? 4 : 0;
+	s->at.l4 += s->at.l4 ? 4 : 0;
+	return 0;
+}
 
-	if (!block || ref >> ACTIONS_CLASS_SHIFT)
-		return act_drop(DROP_BAD_ACTIONS);
-	if (!block->count)
-		return act_drop(DROP_ACTION);
-	if (block->count != 1 || block->list[0].type != ACTION_OUTPUT)
-		return act_drop(DROP_BAD_ACTIONS);
-	return act_output(block->list[0].arg);
+/* A frame without a whole tag and a type behind it passes unchanged. */
+INLINE long act_pop_vlan(hook_ctx *ctx, struct scratch *s)
+{
+	__be16 type[3];
+
+	if (hook_load(ctx, 12, type, sizeof(type)))
+		return 0;
+	if (type[0] != be16(ETHER_VLAN) && type[0] != be16(ETHER_QINQ))
+		return 0;
+	s->at.l3 -= s->at.l3 ? 4 : 0;
+	s->at.l4 -= s->at.l4 ? 4 : 0;
+	return hook_pop_vlan(ctx);
+}
+
+/* trunc counts what is to be cut now; later pushes and pops change the size, not the cut. */
+INLINE void act_trunc(hook_ctx *ctx, struct scratch *s, __u32 max_size)
+{
+	__u64 size = hook_size(ctx);
+
+	s->cut = size > max_size ? size - max_size : 0;
+}
+
+/* The cookie's units into the upcall; whole units, the rest is zero in both. */
+INLINE void act_copy_userdata(struct upcall *head, __u32 first, __u32 units)
+{
+#pragma unroll
+	for (int i = 0; i < USERDATA_MAX / (int)sizeof(struct action_unit); i++) {
+		const struct action_unit *unit = map_at(MAP(MAP_ACTIONS), first + i);
+
+		if (unit && i < units)
+			__builtin_memcpy(head->userdata + i * sizeof(*unit), unit, sizeof(*unit));
+	}
+}
+
+INLINE void act_userspace(hook_ctx *ctx, struct scratch *s, const struct action_unit *unit, struct dp_stats *dp)
+{
+	__u64 wide = unit->wide, size = hook_size(ctx), cut = s->cut;
+	struct upcall_buffer *buffer;
+	long result = -1;
+
+	s->cut = 0;
+	buffer = upcall_listened() ? upcall_begin(s, UPCALL_ACTION) : 0;
+	if (buffer) {
+		buffer->head.pid = unit->arg;
+		buffer->head.tun_port = wide >> USERSPACE_TUN_PORT_SHIFT;
+		buffer->head.userdata_size = wide >> USERSPACE_SIZE_SHIFT;
+		buffer->head.has = (wide >> USERSPACE_HAS_USERDATA_SHIFT) & 7;
+		if (wide >> USERSPACE_ACTIONS_SHIFT & 1)
+			buffer->head.actions = s->actions;
+		act_copy_userdata(&buffer->head, s->unit - unit->units, unit->units);
+		result = upcall_send(ctx, buffer, size - (cut < size ? cut : 0), size);
+	}
+	upcall_count(dp, result);
+}
+
+INLINE struct verdict act_recirculate(hook_ctx *ctx, struct scratch *s, __u32 recirc_id)
+{
+	if (s->passes >= RECIRC_LIMIT)
+		return act_drop(DROP_RECIRC_LIMIT);
+	s->passes++;
+	s->recirc_id = recirc_id;
+	hook_call(ctx, PROGRAM_XDP_AGAIN);
+	return act_drop(DROP_INTERNAL);
+}
+
+/* The set actions; 0, or -1 when the frame does not fit. */
+INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *unit, __u32 operand)
+{
+	const void *value, *mask;
+
+	if (unit->type == ACTION_SET_TP)
+		return act_set_ports(ctx, s, unit->arg, unit->wide);
+	if (unit->type == ACTION_SET_IPV6)
+		return act_set_ipv6(ctx, s, operand);
+	value = map_at(MAP(MAP_ACTIONS), operand);
+	mask = map_at(MAP(MAP_ACTIONS), operand + 1);
+	if (!value || !mask)
+		return -1;
+	if (unit->type == ACTION_SET_ETH)
+		return act_set_eth(ctx, value, mask);
+	return act_set_ipv4(ctx, s, value, mask);
+}
+
+/* Begin with a flow's list. */
+INLINE void act_begin(struct scratch *s, const struct flow_record *flow)
+{
+	s->actions = *(volatile const __u64 *)&flow->actions;
+	s->unit = s->actions >> ACTIONS_AT_SHIFT;
+	s->units_end = s->unit + (s->actions >> ACTIONS_UNITS_SHIFT & 0xffff);
+	s->cut = 0;
+}
+
+INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_stats *dp)
+{
+	__u64 steps = 0;
+
+	while (loop_goes_on(steps, ACTIONS_MAX) && s->unit < s->units_end) {
+		__u32 operand = s->unit + 1;
+		const struct action_unit *unit = map_at(MAP(MAP_ACTIONS), s->unit);
+		long failed = 0;
+
+		if (!unit)
+			return act_drop(DROP_BAD_ACTIONS);
+		s->unit = operand + unit->units;
+		switch (unit->type) {
+		case ACTION_OUTPUT:
+			return act_output(ctx, s, unit->arg);
+		case ACTION_DROP:
+			return act_drop(unit->arg ? DROP_EXPLICIT_ERROR : DROP_EXPLICIT);
+		case ACTION_RECIRC:
+			return act_recirculate(ctx, s, unit->arg);
+		case ACTION_PUSH_VLAN:
+			failed = act_push_vlan(ctx, s, unit->arg);
+			break;
+		case ACTION_POP_VLAN:
+			failed = act_pop_vlan(ctx, s);
+			break;
+		case ACTION_SET_ETH:
+		case ACTION_SET_IPV4:
+		case ACTION_SET_IPV6:
+		case ACTION_SET_TP:
+			failed = act_set(ctx, s, unit, operand);
+			break;
+		case ACTION_HASH:
+			s->dp_hash = hash_key(&s->key, unit->arg, unit->wide);
+			break;
+		case ACTION_TRUNC:
+			act_trunc(ctx, s, unit->arg);
+			break;
+		case ACTION_USERSPACE:
+			act_userspace(ctx, s, unit, dp);
+			break;
+		default:
+			return act_drop(DROP_BAD_ACTIONS);
+		}
+		if (failed)
+			return act_drop(DROP_ACTION_ERROR);
+	}
+	return act_drop(DROP_ACTION);
 }
 
 #endif

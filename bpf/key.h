@@ -88,14 +88,14 @@ INLINE __be16 key_extract_type(struct cursor *c, __be16 type)
 }
 
 /* What stands behind the Ethernet header and its tags, by key->hot.eth_type. */
-INLINE void key_extract_l3(struct cursor c, struct flow_key *key)
+INLINE void key_extract_l3(struct cursor c, struct flow_key *key, struct layout *at)
 {
 	switch (be16(key->hot.eth_type)) {
 	case ETHER_IPV4:
-		key_extract_ipv4(c, key);
+		key_extract_ipv4(c, key, at);
 		break;
 	case ETHER_IPV6:
-		key_extract_ipv6(c, key);
+		key_extract_ipv6(c, key, at);
 		break;
 	case ETHER_ARP:
 	case ETHER_RARP:
@@ -109,11 +109,12 @@ INLINE void key_extract_l3(struct cursor c, struct flow_key *key)
 }
 
 /*
- * Fill *key from the frame at the cursor, which came in on in_port.  All that a frame can fill is
+ * Fill *key from the frame at the cursor, which came in on in_port, and *at with where its layers
+ * begin.  All that a frame can fill is
  * overwritten: the hot and mid parts and the ND fields.  Tunnel and conntrack fields of the cold part
  * are the caller's, and zero so far.
  */
-INLINE enum drop_reason key_extract(struct cursor c, __u16 in_port, struct flow_key *key)
+INLINE enum drop_reason key_extract(struct cursor c, __u16 in_port, struct flow_key *key, struct layout *at)
 {
 	const struct eth_header *eth = cursor_peek(&c, sizeof(*eth));
 	const void *start = c.pos;
@@ -133,7 +134,8 @@ INLINE enum drop_reason key_extract(struct cursor c, __u16 in_port, struct flow_
 	type = key_extract_vlan(&c, type, &key->hot.cvlan_tpid, &key->hot.cvlan_tci);
 	key->hot.eth_type = key_extract_type(&c, type);
 	cursor_blur(&c, start, 64);
-	key_extract_l3(c, key);
+	*at = (struct layout){ .l3 = c.pos - start };
+	key_extract_l3(c, key, at);
 	return DROP_NONE;
 }
 

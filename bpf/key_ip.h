@@ -146,7 +146,7 @@ INLINE void key_extract_l4(struct cursor c, enum ether_type family, struct flow_
 		key_extract_icmpv6(c, key);
 }
 
-INLINE void key_extract_ipv4(struct cursor c, struct flow_key *key)
+INLINE void key_extract_ipv4(struct cursor c, struct flow_key *key, struct layout *at)
 {
 	const struct ipv4_header *ip = cursor_peek(&c, sizeof(*ip));
 
@@ -167,6 +167,7 @@ INLINE void key_extract_ipv4(struct cursor c, struct flow_key *key)
 	}
 	key->hot.ip_frag = ip->frag_off & be16(0x2000) ? FRAG_FIRST : FRAG_NONE;
 	cursor_skip(&c, size);
+	at->l4 = at->l3 + size;
 	key_extract_l4(c, ETHER_IPV4, key);
 }
 
@@ -202,7 +203,7 @@ INLINE int key_extract_fragment(const struct cursor *c, struct key_hot *key)
  * for a later fragment, PROTO_NONE when the chain is malformed.  Returns whether the cursor now
  * stands where a transport header belongs, perhaps beyond the frame's end.
  */
-INLINE int key_walk_ipv6(struct cursor *c, __u8 proto, struct key_hot *key)
+INLINE int key_walk_ipv6(struct cursor *c, __u8 proto, struct key_hot *key, struct layout *at)
 {
 	key->ip_proto = PROTO_NONE;
 #pragma unroll
@@ -216,8 +217,13 @@ INLINE int key_walk_ipv6(struct cursor *c, __u8 proto, struct key_hot *key)
 		if (!extension)
 			return 0;
 		size = (extension->size + 1) * 8;
-		if (proto == PROTO_ROUTING && !cursor_peek(c, 4))
-			return 0;
+		if (proto == PROTO_ROUTING) {
+			const struct ipv6_routing *routing = cursor_peek(c, sizeof(*routing));
+
+			if (!routing)
+				return 0;
+			at->routed |= routing->segments_left != 0;
+		}
 		if (proto == PROTO_AUTH)
 			size = (extension->size + 2) * 4;
 		if (proto == PROTO_FRAGMENT) {
@@ -234,7 +240,7 @@ INLINE int key_walk_ipv6(struct cursor *c, __u8 proto, struct key_hot *key)
 	return 1;
 }
 
-INLINE void key_extract_ipv6(struct cursor c, struct flow_key *key)
+INLINE void key_extract_ipv6(struct cursor c, struct flow_key *key, struct layout *at)
 {
 	const struct ipv6_header *ip = cursor_peek(&c, sizeof(*ip));
 	__u32 word;
@@ -248,9 +254,10 @@ INLINE void key_extract_ipv6(struct cursor c, struct flow_key *key)
 	__builtin_memcpy(key->mid.ipv6_src, ip->src, 16);
 	__builtin_memcpy(key->mid.ipv6_dst, ip->dst, 16);
 	cursor_skip(&c, sizeof(*ip));
-	if (!key_walk_ipv6(&c, ip->next, &key->hot))
+	if (!key_walk_ipv6(&c, ip->next, &key->hot, at))
 		return;
 	cursor_blur(&c, ip, 16384);
+	at->l4 = at->l3 + (c.pos - (const void *)ip);
 	key_extract_l4(c, ETHER_IPV6, key);
 }
 

@@ -10,12 +10,13 @@
  * A hash hit is a hint.  The kernel recycles the elements of its hash maps at once: a program that
  * found the element of flow A may read the value of flow B that was inserted a moment later.  So the
  * record at the slot must agree with what was looked for, mask id and every compared bit; records
- * change only after a grace period, so that comparison is final.  After a mismatch the look-up is
- * done once more; a second mismatch counts as no hit.
+ * change only after a grace period, so that comparison is final.  The first mismatch of a search is
+ * looked up once more; a second one counts as no hit.
  */
 #ifndef UFID_LOOKUP_H
 #define UFID_LOOKUP_H
 
+#include "digest.h"
 #include "loop.h"
 #include "maps.h"
 #include "mask.h"
@@ -23,7 +24,7 @@
 struct lookup {
 	struct flow_record *flow;	/* NULL: no flow */
 	__u32 masks_tried;
-	__u32 stale;			/* hash hits that the record refused */
+	__u32 stale;			/* 1: a hash hit was refused by the record */
 };
 
 /* The record that the flow tables name for scratch->masked; not yet verified. */
@@ -33,8 +34,10 @@ INLINE struct flow_record *lookup_hint(struct scratch *s, const struct mask_entr
 
 	if (mask->size_class == SIZE_S)
 		ref = bpf_map_lookup_elem(MAP(MAP_FLOWS_S), &s->masked.hot);
-	else
+	else if (mask->size_class == SIZE_M)
 		ref = bpf_map_lookup_elem(MAP(MAP_FLOWS_M), &s->masked);
+	else
+		ref = bpf_map_lookup_elem(MAP(MAP_FLOWS_L), &s->digest);
 	if (!ref)
 		return 0;
 	*slot = ref->slot;
@@ -46,29 +49,30 @@ INLINE int lookup_verify(const struct scratch *s, const struct mask_entry *mask,
 {
 	const struct flow_tail *tail;
 
-	if (mask_differs(&flow->key, &s->masked.hot, &mask->bits.hot))
+	if (mask_differs(&flow->key, &s->masked.hot, &mask->bits.hot, WORDS(struct key_hot)))
 		return 0;
 	if (mask->size_class == SIZE_S)
 		return 1;
 	tail = map_at(MAP(MAP_TAILS), slot);
-	return tail && !mask_differs(&tail->mid, &s->masked.mid, &mask->bits.mid);
+	if (!tail || mask_differs(&tail->mid, &s->masked.mid, &mask->bits.mid, WORDS(struct key_mid)))
+		return 0;
+	return mask->size_class == SIZE_M ||
+	       !mask_differs(&tail->cold, &s->masked.cold, &mask->bits.cold, WORDS(struct key_cold));
 }
 
-INLINE struct flow_record *lookup_one(struct scratch *s, const struct mask_entry *mask, __u32 *stale)
+/* Fill in the key of the look-up under one mask. */
+INLINE void lookup_mask(struct scratch *s, const struct mask_entry *mask, __u32 id)
 {
-	struct flow_record *flow;
-	__u32 slot = 0;
-
-#pragma unroll
-	for (int attempt = 0; attempt < 2; attempt++) {
-		flow = lookup_hint(s, mask, &slot);
-		if (!flow)
-			return 0;
-		if (likely(lookup_verify(s, mask, flow, slot)))
-			return flow;
-		*stale += 1;
-	}
-	return 0;
+	mask_words(&s->masked.hot, &s->key.hot, &mask->bits.hot, WORDS(struct key_hot));
+	s->masked.hot.mask_id = id;
+	if (mask->size_class == SIZE_S)
+		return;
+	mask_words(&s->masked.mid, &s->key.mid, &mask->bits.mid, WORDS(struct key_mid));
+	if (mask->size_class == SIZE_M)
+		return;
+	mask_words(&s->masked.cold, &s->key.cold, &mask->bits.cold, WORDS(struct key_cold));
+	s->digest.hot = s->masked.hot;
+	digest_key(s->digest.digest, &s->masked);
 }
 
 /* Search s->key, all of it filled in, under the masks that the datapath has now. */
@@ -79,23 +83,32 @@ INLINE struct lookup lookup_flow(struct scratch *s)
 	__u64 steps = 0, n = control ? control->n_masks : 0;
 
 	s->mask_id = 0;
-	while (loop_goes_on(steps, DP_MAX_MASKS) && s->mask_id < n) {
-		__u32 id = s->mask_id++;
+	s->retried = 0;
+	s->tried = 0;
+	while (loop_goes_on(steps, DP_MAX_MASKS + 1) && s->mask_id < n) {
+		__u32 id = s->mask_id++, slot = 0;
 		const struct mask_entry *mask = map_at(MAP(MAP_MASKS), id);
+		struct flow_record *flow;
 
 		if (!mask)
 			break;
 		if (!mask->live)
 			continue;
-		result.masks_tried++;
-		mask_part(&s->masked.hot, &s->key.hot, &mask->bits.hot);
-		s->masked.hot.mask_id = id;
-		if (mask->size_class != SIZE_S)
-			mask_part(&s->masked.mid, &s->key.mid, &mask->bits.mid);
-		result.flow = lookup_one(s, mask, &result.stale);
-		if (result.flow)
+		s->tried++;
+		lookup_mask(s, mask, id);
+		flow = lookup_hint(s, mask, &slot);
+		if (flow && lookup_verify(s, mask, flow, slot)) {
+			result.flow = flow;
 			break;
+		}
+		if (flow && !s->retried) {	/* the record refused it: the same mask again */
+			s->retried = 1;
+			s->tried--;
+			s->mask_id = id;
+		}
 	}
+	result.masks_tried = s->tried;
+	result.stale = s->retried;
 	return result;
 }
 

@@ -11,18 +11,21 @@
  *	masks		mask id -> mask_entry		userspace both		new masks are refused
  *	flows_s		key_hot -> flow_ref		userspace both		never: slots run out first
  *	flows_m		key_hot_mid -> flow_ref		userspace both		never
+ *	flows_l		key_hot_digest -> flow_ref	userspace both		never
  *	ufids		ufid_key -> flow_ref		userspace userspace	never
  *	records		slot -> flow_record		both	  both		new flows are refused
  *	tails		slot -> flow_tail		userspace both		as records
- *	actions		block -> action_block		userspace both		new lists are refused
+ *	actions		index -> action_unit		userspace both		new lists are refused
  *	free_slots	depth -> slot			userspace userspace	-
- *	free_blocks	depth -> block			userspace userspace	-
  *	ports		port number -> ifindex		userspace program	numbers end at 1023
  *	port_of		ifindex -> port number		userspace program	as ports
  *	port_info	port number -> port_info	userspace userspace	as ports
  *	port_stats	port number -> port_stats	program	  userspace	as ports
  *	dp_stats	0 -> dp_stats			program	  userspace	-
  *	scratch		0 -> scratch			program	  program	-
+ *	programs	program_id -> program		creator	  program	-
+ *	upcalls		ring of upcall			program	  userspace	the upcall is lost and counted
+ *	upcall_buffer	0 -> upcall_buffer		program	  program	-
  *
  * records, tails, masks, actions, control and the free lists are mapped into userspace's memory.
  */

@@ -10,29 +10,28 @@
 
 typedef __u64 __attribute__((may_alias)) key_word;
 
-/* A part of a key is a whole number of words, eight of them in both that are compared so far. */
-enum { PART_WORDS = sizeof(struct key_hot) / sizeof(__u64) };
-_Static_assert(sizeof(struct key_hot) == sizeof(struct key_mid), "parts of one size");
+/* A part of a key is a whole number of words. */
+#define WORDS(part) ((int)(sizeof(part) / sizeof(__u64)))
 
-/* out = key AND mask, for one part. */
-INLINE void mask_part(void *out, const void *key, const void *mask)
+/* out = key AND mask, for n words. */
+INLINE void mask_words(void *out, const void *key, const void *mask, int n)
 {
 	key_word *o = out;
 	const key_word *k = key, *m = mask;
 
 #pragma unroll
-	for (int i = 0; i < PART_WORDS; i++)
+	for (int i = 0; i < n; i++)
 		o[i] = k[i] & m[i];
 }
 
-/* Zero when a recorded part equals a masked one in every bit that the mask compares. */
-INLINE __u64 mask_differs(const void *recorded, const void *masked, const void *mask)
+/* Zero when n recorded words equal masked ones in every bit that the mask compares. */
+INLINE __u64 mask_differs(const void *recorded, const void *masked, const void *mask, int n)
 {
 	const key_word *r = recorded, *k = masked, *m = mask;
 	__u64 differs = 0;
 
 #pragma unroll
-	for (int i = 0; i < PART_WORDS; i++)
+	for (int i = 0; i < n; i++)
 		differs |= (r[i] ^ k[i]) & m[i];
 	return differs;
 }

@@ -115,6 +115,13 @@ struct ipv6_extension {			/* the head of any extension header */
 	__u8 size;			/* AH: in 4-byte units less 2, else in 8-byte units less 1 */
 } WIRE;
 
+struct ipv6_routing {			/* the head of it */
+	__u8 next;
+	__u8 size;
+	__u8 type;
+	__u8 segments_left;
+} WIRE;
+
 struct ipv6_fragment {			/* the half of it that matters; 8 bytes in all */
 	__u8 next;
 	__u8 reserved;

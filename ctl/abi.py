@@ -58,8 +58,17 @@ class RecordState(IntEnum):
 class ActionRefBits(IntEnum):
     """enum action_ref_bits."""
 
-    ACTIONS_ID_SHIFT = 0
-    ACTIONS_CLASS_SHIFT = 32
+    ACTIONS_AT_SHIFT = 0
+    ACTIONS_UNITS_SHIFT = 32
+
+
+class ActionLimit(IntEnum):
+    """enum action_limit."""
+
+    ACTIONS_MAX = 64
+    ACTION_UNITS_MAX = 512
+    RECIRC_LIMIT = 5
+    USERDATA_MAX = 128
 
 
 class ActionType(IntEnum):
@@ -67,6 +76,40 @@ class ActionType(IntEnum):
 
     ACTION_END = 0
     ACTION_OUTPUT = 1
+    ACTION_DROP = 2
+    ACTION_PUSH_VLAN = 3
+    ACTION_POP_VLAN = 4
+    ACTION_SET_ETH = 5
+    ACTION_SET_IPV4 = 6
+    ACTION_SET_IPV6 = 7
+    ACTION_SET_TP = 8
+    ACTION_RECIRC = 9
+    ACTION_HASH = 10
+    ACTION_TRUNC = 11
+    ACTION_USERSPACE = 12
+
+
+class ActionFlag(IntEnum):
+    """enum action_flag."""
+
+    ACTION_PLAIN_SET = 1
+
+
+class HashAlgorithm(IntEnum):
+    """enum hash_algorithm."""
+
+    HASH_L4 = 0
+    HASH_SYM_L4 = 1
+
+
+class UserspaceBits(IntEnum):
+    """enum userspace_bits."""
+
+    USERSPACE_TUN_PORT_SHIFT = 0
+    USERSPACE_SIZE_SHIFT = 32
+    USERSPACE_HAS_USERDATA_SHIFT = 48
+    USERSPACE_HAS_TUN_PORT_SHIFT = 49
+    USERSPACE_ACTIONS_SHIFT = 50
 
 
 class DropReason(IntEnum):
@@ -80,7 +123,12 @@ class DropReason(IntEnum):
     DROP_NO_PORT = 5
     DROP_BAD_ACTIONS = 6
     DROP_INTERNAL = 7
-    DROP_REASONS = 8
+    DROP_EXPLICIT = 8
+    DROP_EXPLICIT_ERROR = 9
+    DROP_ACTION_ERROR = 10
+    DROP_RECIRC_LIMIT = 11
+    DROP_TOO_LONG = 12
+    DROP_REASONS = 13
 
 
 class PortKind(IntEnum):
@@ -91,6 +139,21 @@ class PortKind(IntEnum):
     PORT_INTERNAL = 2
 
 
+class ProgramId(IntEnum):
+    """enum program_id."""
+
+    PROGRAM_XDP_AGAIN = 0
+    PROGRAM_XDP_ACTIONS = 1
+    PROGRAMS = 2
+
+
+class UpcallReason(IntEnum):
+    """enum upcall_reason."""
+
+    UPCALL_MISS = 0
+    UPCALL_ACTION = 1
+
+
 class MapId(IntEnum):
     """enum map_id."""
 
@@ -99,18 +162,21 @@ class MapId(IntEnum):
     MAP_MASKS = 2
     MAP_FLOWS_S = 3
     MAP_FLOWS_M = 4
-    MAP_UFIDS = 5
-    MAP_RECORDS = 6
-    MAP_TAILS = 7
-    MAP_ACTIONS = 8
-    MAP_FREE_SLOTS = 9
-    MAP_FREE_BLOCKS = 10
+    MAP_FLOWS_L = 5
+    MAP_UFIDS = 6
+    MAP_RECORDS = 7
+    MAP_TAILS = 8
+    MAP_ACTIONS = 9
+    MAP_FREE_SLOTS = 10
     MAP_PORTS = 11
     MAP_PORT_OF = 12
     MAP_PORT_INFO = 13
     MAP_PORT_STATS = 14
     MAP_DP_STATS = 15
     MAP_SCRATCH = 16
+    MAP_PROGRAMS = 17
+    MAP_UPCALLS = 18
+    MAP_UPCALL_BUFFER = 19
 
 
 class KeyHot(Structure):
@@ -286,6 +352,15 @@ class KeyHotMid(Structure):
     )
 
 
+class KeyHotDigest(Structure):
+    """struct key_hot_digest: 80 bytes."""
+
+    _fields_ = (
+        ("hot", KeyHot),
+        ("digest", c_uint64 * 2),
+    )
+
+
 class UfidKey(Structure):
     """struct ufid_key: 17 bytes."""
 
@@ -346,28 +421,64 @@ class MaskEntry(Structure):
     )
 
 
-class Action(Structure):
-    """struct action: 8 bytes."""
+class ActionUnit(Structure):
+    """struct action_unit: 16 bytes."""
 
     _fields_ = (
-        ("type", c_uint16),
-        ("words", c_uint16),
+        ("type", c_uint8),
+        ("flags", c_uint8),
+        ("units", c_uint16),
         ("arg", c_uint32),
+        ("wide", c_uint64),
     )
 
 
-class ActionBlock(Structure):
-    """struct action_block: 16 bytes."""
+class SetEth(Structure):
+    """struct set_eth: 16 bytes."""
 
     _fields_ = (
-        ("count", c_uint32),
+        ("dst", c_uint8 * 6),
+        ("src", c_uint8 * 6),
         ("zero", c_uint32),
-        ("list", Action * 1),
+    )
+
+
+class SetIpv4(Structure):
+    """struct set_ipv4: 16 bytes."""
+
+    _fields_ = (
+        ("src", c_uint32.__ctype_be__),
+        ("dst", c_uint32.__ctype_be__),
+        ("tos", c_uint8),
+        ("ttl", c_uint8),
+        ("zero", c_uint8 * 6),
+    )
+
+
+class SetIpv6(Structure):
+    """struct set_ipv6: 48 bytes."""
+
+    _fields_ = (
+        ("src", c_uint8 * 16),
+        ("dst", c_uint8 * 16),
+        ("label", c_uint32.__ctype_be__),
+        ("tclass", c_uint8),
+        ("hop_limit", c_uint8),
+        ("zero", c_uint8 * 10),
+    )
+
+
+class SetTp(Structure):
+    """struct set_tp: 4 bytes."""
+
+    _fields_ = (
+        ("src", c_uint16.__ctype_be__),
+        ("dst", c_uint16.__ctype_be__),
     )
 
 
 class DpStats(Structure):
-    """struct dp_stats: 104 bytes."""
+    """struct dp_stats: 160 bytes."""
 
     _fields_ = (
         ("hit", c_uint64),
@@ -375,7 +486,9 @@ class DpStats(Structure):
         ("lost", c_uint64),
         ("mask_hit", c_uint64),
         ("stale", c_uint64),
-        ("drops", c_uint64 * 8),
+        ("upcalls", c_uint64),
+        ("upcalls_lost", c_uint64),
+        ("drops", c_uint64 * 13),
     )
 
 
@@ -405,7 +518,7 @@ class PortInfo(Structure):
 
 
 class DpControl(Structure):
-    """struct dp_control: 40 bytes."""
+    """struct dp_control: 80 bytes."""
 
     _fields_ = (
         ("n_masks", c_uint32),
@@ -413,9 +526,10 @@ class DpControl(Structure):
         ("owner", c_uint32),
         ("n_flows", c_uint32),
         ("n_free_slots", c_uint32),
-        ("n_free_blocks", c_uint32),
         ("high_slot", c_uint32),
-        ("zero", c_uint32),
+        ("high_unit", c_uint32),
+        ("listener", c_uint32),
+        ("free_units", c_uint32 * 10),
         ("generation", c_uint64),
     )
 
@@ -427,7 +541,7 @@ class DpMeta(Structure):
         ("abi_version", c_uint32),
         ("max_flows", c_uint32),
         ("max_masks", c_uint32),
-        ("max_blocks", c_uint32),
+        ("max_units", c_uint32),
         ("netns_inode", c_uint64),
         ("netns_path", c_uint8 * 96),
         ("name", c_uint8 * 16),
@@ -435,14 +549,68 @@ class DpMeta(Structure):
     )
 
 
+class Layout(Structure):
+    """struct layout: 8 bytes."""
+
+    _fields_ = (
+        ("l3", c_uint16),
+        ("l4", c_uint16),
+        ("routed", c_uint8),
+        ("zero", c_uint8 * 3),
+    )
+
+
 class Scratch(Structure):
-    """struct scratch: 368 bytes."""
+    """struct scratch: 744 bytes."""
 
     _fields_ = (
         ("key", FlowKey),
-        ("masked", KeyHotMid),
+        ("masked", FlowKey),
+        ("digest", KeyHotDigest),
         ("mask_id", c_uint32),
+        ("retried", c_uint32),
+        ("tried", c_uint32),
+        ("at", Layout),
+        ("in_port", c_uint32),
+        ("passes", c_uint32),
+        ("recirc_id", c_uint32),
+        ("dp_hash", c_uint32),
+        ("unit", c_uint32),
+        ("units_end", c_uint32),
+        ("cut", c_uint32),
         ("zero", c_uint32),
+        ("actions", c_uint64),
+        ("operand", SetIpv6 * 2),
+        ("header", c_uint8 * 40),
+    )
+
+
+class Upcall(Structure):
+    """struct upcall: 400 bytes."""
+
+    _fields_ = (
+        ("time_ns", c_uint64),
+        ("actions", c_uint64),
+        ("packet_size", c_uint32),
+        ("frame_size", c_uint32),
+        ("pid", c_uint32),
+        ("tun_port", c_uint32),
+        ("reason", c_uint8),
+        ("userdata_size", c_uint8),
+        ("has", c_uint8),
+        ("zero", c_uint8),
+        ("cpu", c_uint32),
+        ("key", FlowKey),
+        ("userdata", c_uint8 * 128),
+    )
+
+
+class UpcallBuffer(Structure):
+    """struct upcall_buffer: 16784 bytes."""
+
+    _fields_ = (
+        ("head", Upcall),
+        ("packet", c_uint8 * 16384),
     )
 
 
@@ -517,19 +685,26 @@ BTF_IDS: Final[dict[str, int]] = {
     "key_cold": 31,
     "flow_key": 44,
     "key_hot_mid": 48,
-    "ufid_key": 52,
-    "flow_ref": 56,
-    "flow_record": 60,
-    "flow_tail": 65,
-    "mask_entry": 69,
-    "action": 73,
-    "action_block": 77,
-    "dp_stats": 82,
-    "port_stats": 87,
-    "port_info": 91,
-    "dp_control": 95,
-    "dp_meta": 99,
-    "scratch": 104,
+    "key_hot_digest": 52,
+    "ufid_key": 57,
+    "flow_ref": 61,
+    "flow_record": 65,
+    "flow_tail": 70,
+    "mask_entry": 74,
+    "action_unit": 78,
+    "set_eth": 82,
+    "set_ipv4": 86,
+    "set_ipv6": 90,
+    "set_tp": 95,
+    "dp_stats": 99,
+    "port_stats": 104,
+    "port_info": 108,
+    "dp_control": 112,
+    "dp_meta": 117,
+    "layout": 122,
+    "scratch": 127,
+    "upcall": 133,
+    "upcall_buffer": 138,
     "__u8": 6,
     "__u16": 3,
     "__u32": 11,

@@ -7,20 +7,19 @@ it is kept on disk under a name made of these, and later starts do not import BC
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import hashlib
 import os
 import pathlib
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
 from typing import Final
 
 from ctl.errors import CompileError, NotSupported
 
 SYSTEM_CACHE: Final = pathlib.Path("/var/cache/ufid-datapath")
 _MAGIC: Final = b"ufid-bytecode-1\n"
+_NO_BCC: Final = 3  # the child's exit status when there is no BCC
 _OPTIONS: Final = ("-Wall", "-Wno-unused-function", "-Wno-unknown-attributes", "-Wno-pointer-sign")
 
 
@@ -98,42 +97,43 @@ def _store(name: str, code: bytes) -> None:
 
 
 def _compile(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ...]) -> bytes:
+    """Compile in a child process: a fault in the compiler's back end ends the process that it is in."""
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as result:
+        child = os.fork()
+        if not child:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            status = 1
+            try:
+                status = _compile_to(result.fileno(), folder, main, entry, defines)
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        log.seek(0)
+        result.seek(0)
+        text, code = log.read().decode(errors="replace"), result.read()
+    if status == 0 and code:
+        return code
+    if os.waitstatus_to_exitcode(status) == _NO_BCC:
+        raise NotSupported(
+            "BCC for this Python is not installed, or the module 'bcc' is another library",
+            "apt install python3-bpfcc, and use a Python that sees /usr/lib/python3/dist-packages",
+        )
+    raise CompileError(f"{main} does not compile", text, "the compiler's log follows with -v")
+
+
+def _compile_to(result: int, folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ...]) -> int:
+    """The child's part: write the instructions to a file descriptor; an exit status."""
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
     try:
-        import bcc
-    except ImportError as e:
-        raise NotSupported(
-            "BCC for this Python is not installed",
-            "apt install python3-bpfcc, and use a Python that sees /usr/lib/python3/dist-packages",
-        ) from e
-    if not hasattr(bcc, "BPF"):
-        raise NotSupported(
-            "the module 'bcc' is not the BPF Compiler Collection", "pip uninstall bcc; apt install python3-bpfcc"
-        )
+        from bcc import BPF
+    except ImportError:
+        return _NO_BCC
     flags = [*_OPTIONS, f"-I{folder}", *(f"-D{d}" for d in defines)]
-    with _captured_stderr() as log:
-        try:
-            program = bcc.BPF(text=f'#line 1 "{main}"\n{(folder / main).read_text()}', cflags=flags)
-            code: bytes = program.dump_func(entry)
-            program.cleanup()
-        except Exception as e:
-            raise CompileError(f"{main} does not compile", log(), "the compiler's log follows with -v") from e
-    return code
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[Callable[[], str]]:
-    """Catch what clang writes to file descriptor 2; yields a function that returns it so far."""
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-
-        def log() -> str:
-            file.seek(0)
-            return file.read().decode(errors="replace")
-
-        try:
-            yield log
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+    try:
+        program = BPF(text=f'#line 1 "{main}"\n{(folder / main).read_text()}', cflags=flags)
+        os.write(result, program.dump_func(entry))
+    except Exception as e:  # noqa: BLE001 - BCC raises bare exceptions
+        os.write(2, f"{e}\n".encode())
+        return 1
+    return 0

@@ -19,8 +19,10 @@ from ctl.errors import NotSupported, VerifierError
 # enum bpf_map_type, enum bpf_prog_type, enum bpf_attach_type and flags of <linux/bpf.h>
 MAP_HASH: Final = 1
 MAP_ARRAY: Final = 2
+MAP_PROG_ARRAY: Final = 3
 MAP_PERCPU_ARRAY: Final = 6
 MAP_DEVMAP: Final = 14
+MAP_RINGBUF: Final = 27
 PROG_XDP: Final = 6
 ATTACH_XDP: Final = 37
 F_NO_PREALLOC: Final = 1 << 0

@@ -28,9 +28,9 @@ class Sizes:
     max_masks: int
 
     @property
-    def max_blocks(self) -> int:
-        """Action blocks: one for each flow, and some to replace before their grace period is over."""
-        return self.max_flows + 64
+    def max_units(self) -> int:
+        """Action units: two for each flow, and some for long lists and for those in their grace period."""
+        return 2 * self.max_flows + 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,29 +77,38 @@ def _per_cpu(value: str, entries: Callable[[Sizes], int]) -> MapSpec:
     return MapSpec(type=libbpf.MAP_PERCPU_ARRAY, value=value, entries=entries)
 
 
+def _without_btf(map_type: int, value: str, entries: Callable[[Sizes], int]) -> MapSpec:
+    """A map of a type that the kernel keeps no BTF for.  A ring has neither keys nor values."""
+    return MapSpec(type=map_type, key="__u32" if value else "", value=value, entries=entries, with_btf=False)
+
+
 def _table(key: str, value: str, entries: Callable[[Sizes], int]) -> MapSpec:
     return MapSpec(type=libbpf.MAP_HASH, key=key, value=value, entries=entries, flags=libbpf.F_NO_PREALLOC)
 
 
-# The kernel keeps no BTF for devmaps.
+UPCALL_RING_SIZE: Final = 1 << 20  # bytes
+
 SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_META: _array("dp_meta", _one),
     MapId.MAP_CONTROL: _mapped("dp_control", _one),
     MapId.MAP_MASKS: _mapped("mask_entry", lambda s: s.max_masks),
     MapId.MAP_FLOWS_S: _table("key_hot", "flow_ref", _flows),
     MapId.MAP_FLOWS_M: _table("key_hot_mid", "flow_ref", _flows),
+    MapId.MAP_FLOWS_L: _table("key_hot_digest", "flow_ref", _flows),
     MapId.MAP_UFIDS: _table("ufid_key", "flow_ref", _flows),
     MapId.MAP_RECORDS: _mapped("flow_record", _flows),
     MapId.MAP_TAILS: _mapped("flow_tail", _flows),
-    MapId.MAP_ACTIONS: _mapped("action_block", lambda s: s.max_blocks),
+    MapId.MAP_ACTIONS: _mapped("action_unit", lambda s: s.max_units),
     MapId.MAP_FREE_SLOTS: _mapped("__u32", _flows),
-    MapId.MAP_FREE_BLOCKS: _mapped("__u32", lambda s: s.max_blocks),
-    MapId.MAP_PORTS: MapSpec(type=libbpf.MAP_DEVMAP, value="__u32", entries=_ports, with_btf=False),
+    MapId.MAP_PORTS: _without_btf(libbpf.MAP_DEVMAP, "__u32", _ports),
     MapId.MAP_PORT_OF: MapSpec(type=libbpf.MAP_HASH, value="__u32", entries=_ports),
     MapId.MAP_PORT_INFO: _mapped("port_info", _ports),
     MapId.MAP_PORT_STATS: _per_cpu("port_stats", _ports),
     MapId.MAP_DP_STATS: _per_cpu("dp_stats", _one),
     MapId.MAP_SCRATCH: _per_cpu("scratch", _one),
+    MapId.MAP_PROGRAMS: _without_btf(libbpf.MAP_PROG_ARRAY, "__u32", lambda _: abi.ProgramId.PROGRAMS),
+    MapId.MAP_UPCALLS: _without_btf(libbpf.MAP_RINGBUF, "", lambda _: UPCALL_RING_SIZE),
+    MapId.MAP_UPCALL_BUFFER: _per_cpu("upcall_buffer", _one),
 }
 
 
@@ -109,7 +118,9 @@ def name_of(map_id: MapId) -> str:
 
 
 def size_of(type_name: str) -> int:
-    """Bytes of a type of abi.h."""
+    """Bytes of a type of abi.h; none for no type."""
+    if not type_name:
+        return 0
     if type_name in _SCALAR_SIZES:
         return _SCALAR_SIZES[type_name]
     structure: type[ctypes.Structure] = getattr(abi, "".join(p.capitalize() for p in type_name.split("_")))
