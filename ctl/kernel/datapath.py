@@ -16,7 +16,7 @@ from typing import Any, Self
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.datapath import DatapathStats, Port, PortStats
-from ctl.errors import Absent, Exists, Failure, NotFound
+from ctl.errors import Absent, CtlError, Exists, Failure, NotFound
 from ctl.flow import Actions, Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of
@@ -100,7 +100,13 @@ class KernelDatapath:
     def hold(self) -> Iterator[Writer]:
         """The writer's lock for the block, with everything settled at its end.  Nests.  Busy."""
         if self._writer is not None:
-            yield self._writer
+            try:
+                yield self._writer
+            except CtlError:
+                raise  # a request that was refused has changed nothing
+            except BaseException:
+                self._writer.recover()
+                raise
             return
         with Writer(self.maps, self.sizes, bpffs.folder(self.name), self.timeout_s) as writer:
             self._writer = writer

@@ -79,13 +79,12 @@ def creating(name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 10.0)
         bpffs.remove(name)
         undo.callback(bpffs.remove, name)
         meta = _make(name, sizes, namespace)
-        datapath = KernelDatapath.unfinished(name, meta)
-        undo.callback(datapath.close)
-        with datapath.hold() as writer:
-            writer.recover()
-        yield datapath
-        meta.abi_version = DpLimit.DP_ABI_VERSION
-        libbpf.map_update(datapath.maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
+        with KernelDatapath.unfinished(name, meta) as datapath:
+            with datapath.hold() as writer:
+                writer.recover()
+            yield datapath
+            meta.abi_version = DpLimit.DP_ABI_VERSION
+            libbpf.map_update(datapath.maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
         undo.pop_all()
 
 
