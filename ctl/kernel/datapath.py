@@ -141,12 +141,15 @@ class KernelDatapath:
                 writer.modify(slot, actions)
             flow = self._at(writer, slot)
             if clear:
-                writer.clear(slot)
+                writer.clear(slot, flow.stats)
             return flow
 
     def flow_get(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""
-        return self._at(self.reader, self._find(self.reader, who))
+        while True:
+            flow = self._at(self.reader, self._find(self.reader, who))
+            if who == (flow.ufid or flow.match.key):
+                return flow  # else the slot was given to another flow since it was found
 
     def flow_del(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""

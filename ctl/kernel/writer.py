@@ -26,7 +26,7 @@ from typing import Final, Self
 from ctl import abi
 from ctl.abi import ActionType, MapId, RecordState, SizeClass
 from ctl.errors import Busy, CtlError, NotSupported, TableFull
-from ctl.flow import Actions, Flow, FlowKey, Match
+from ctl.flow import Actions, Flow, FlowKey, FlowStats, Match
 from ctl.kernel import grace, libbpf
 from ctl.kernel.maps import Maps, Sizes
 from ctl.kernel.records import (
@@ -115,10 +115,14 @@ class Writer(RecordReader):
         self._retired_blocks.append(old)
         self.control.generation += 1
 
-    def clear(self, slot: int) -> None:
-        """Zero a flow's statistics: what is counted until now becomes the base that readers subtract."""
+    def clear(self, slot: int, counted: FlowStats) -> None:
+        """Zero a flow's statistics: what was read of them goes to the base that readers subtract.
+
+        What has been counted since that reading stays, so no packet is ever lost between two readings.
+        """
         record, tail = self.record(slot), self.tail(slot)
-        tail.base_packets, tail.base_bytes = record.packets, record.bytes
+        tail.base_packets += counted.packets
+        tail.base_bytes += counted.bytes
         record.clear_epoch = record.clear_epoch % 255 + 1
         self.control.generation += 1
 
