@@ -154,7 +154,11 @@ CASES = (
         ether(ip6(tc=0xB9, fl=0xABCDE), UDP_),
         V6 | PORTS | {"ip_proto": 17, "ip_tos": 0xB9, "ipv6_label": 0xABCDE},
     ),
-    Case("ipv6-tcp", ether(ip6(), TCP(sport=4001, dport=53, flags="FPA")), V6 | PORTS | {"ip_proto": 6, "tcp_flags": 0x19}),
+    Case(
+        "ipv6-tcp",
+        ether(ip6(), TCP(sport=4001, dport=53, flags="FPA")),
+        V6 | PORTS | {"ip_proto": 6, "tcp_flags": 0x19},
+    ),
     Case("ipv6-icmpv6", ether(ip6(), ICMPv6EchoRequest(code=9)), V6 | {"ip_proto": 58, "tp_src": 128, "tp_dst": 9}),
     Case("ipv6-icmp-is-not-parsed", ether(ip6(nh=1), ICMP()), V6 | {"ip_proto": 1}),
     Case("ipv6-no-next-header", ether(ip6(nh=59)), V6 | {"ip_proto": 59}),
@@ -166,12 +170,20 @@ CASES = (
     Case("ipv6-ah", ether(ip6(nh=51), AH(nh=17, payloadlen=4, icv=bytes(12)), UDP_), V6 | PORTS | {"ip_proto": 17}),
     Case("ipv6-extension-cut", cut(ether(ip6(), IPv6ExtHdrHopByHop()), 56), V6 | {"ip_proto": 59}),
     Case(
-        "ipv6-first-fragment", ether(ip6(), IPv6ExtHdrFragment(m=1, id=3), UDP_), V6 | PORTS | {"ip_proto": 17, "ip_frag": 1}
+        "ipv6-first-fragment",
+        ether(ip6(), IPv6ExtHdrFragment(m=1, id=3), UDP_),
+        V6 | PORTS | {"ip_proto": 17, "ip_frag": 1},
     ),
     Case(
-        "ipv6-only-fragment", ether(ip6(), IPv6ExtHdrFragment(m=0, id=3), UDP_), V6 | PORTS | {"ip_proto": 17, "ip_frag": 1}
+        "ipv6-only-fragment",
+        ether(ip6(), IPv6ExtHdrFragment(m=0, id=3), UDP_),
+        V6 | PORTS | {"ip_proto": 17, "ip_frag": 1},
     ),
-    Case("ipv6-later-fragment", ether(ip6(), IPv6ExtHdrFragment(offset=3, nh=17), DATA), V6 | {"ip_proto": 44, "ip_frag": 2}),
+    Case(
+        "ipv6-later-fragment",
+        ether(ip6(), IPv6ExtHdrFragment(offset=3, nh=17), DATA),
+        V6 | {"ip_proto": 44, "ip_frag": 2},
+    ),
     Case("ipv6-header-cut", cut(ether(ip6()), 53), {"eth_type": 0x86DD}),
 )
 TEXT = Path(__file__).with_name("frames.txt")

@@ -81,7 +81,10 @@ def bench(max_flows=97, max_masks=31):
     try:
         add_datapath(name, Sizes(max_flows=max_flows, max_masks=max_masks), namespace)
         try:
-            with KernelDatapath(name) as datapath, libbpf.opened(str(bpffs.folder(name) / lifecycle.PROGRAM)) as program:
+            with (
+                KernelDatapath(name) as datapath,
+                libbpf.opened(str(bpffs.folder(name) / lifecycle.PROGRAM)) as program,
+            ):
                 made = Bench(datapath, program)
                 for number in PORTS:
                     made.devices[number] = _make_port(datapath, namespace, number)
