@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from ctl.errors import VerifierError
+from ctl.errors import CompileError, VerifierError
 from ctl.kernel import bpffs, libbpf, lifecycle, maps, program
 from ctl.kernel import compile as compiler
 from ctl.kernel.maps import Sizes
@@ -44,6 +44,21 @@ def test_every_variant_loads_within_the_budget(fds, tmp_path_factory):
     for name, sizes in found.items():
         assert 0 < sizes["verified_insns"] < BUDGET, name
         assert sizes["xlated"] > 0, name
+
+
+@pytest.mark.parametrize("defines", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.filterwarnings("error")
+def test_compiling_again_gives_what_is_in_the_cache_and_no_warning(defines):
+    code = compiler._compile(compiler.source_folder(), "datapath.c", "dp_xdp", defines)
+    assert code == compiler.bytecode(defines=defines)[0]
+
+
+def test_a_source_that_does_not_compile_says_where(tmp_path):
+    (tmp_path / "main.c").write_text("int dp_xdp(struct xdp_md *ctx)\n{\n\treturn no_such_name;\n}\n", encoding="ascii")
+    (tmp_path / "kernel").symlink_to(compiler.source_folder() / "kernel")
+    with pytest.raises(CompileError) as error:
+        compiler._compile(tmp_path, "main.c", "dp_xdp", ())
+    assert "main.c:3:9: error: use of undeclared identifier 'no_such_name'" in error.value.log
 
 
 def test_verified_instructions_are_those_of_the_verifiers_log(fds):
