@@ -78,7 +78,8 @@ def _make_and_remove(name):
         os._exit(status)
 
 
-def test_what_fails_before_publication_leaves_nothing(root):
+@pytest.mark.usefixtures("root")
+def test_what_fails_before_publication_leaves_nothing():
     def fail():
         with lifecycle.creating("tb1", SMALL, NetNs.current()):
             assert bpffs.names() == ["tb1"]

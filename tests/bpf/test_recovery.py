@@ -236,6 +236,27 @@ def test_a_change_that_fails_in_the_kernel_is_undone_at_once_although_others_fol
     audit(datapath)
 
 
+@pytest.mark.parametrize(("failures", "works"), [(49, True), (50, False)])
+def test_the_kernel_may_be_short_of_memory_for_a_moment(datapath, monkeypatch, failures, works):
+    install(datapath)
+    before, real, left = state_of(datapath), libbpf.map_update, [failures]
+
+    def short(*arguments):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.ENOMEM, "short of memory")
+        real(*arguments)
+
+    monkeypatch.setattr(writer_module.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(libbpf, "map_update", short)
+    if works:
+        assert datapath.flow_new(numbered(5), OUT2, UC).ufid == UC
+    else:
+        with pytest.raises(OSError, match="short of memory"):
+            datapath.flow_new(numbered(5), OUT2, UC)
+        assert state_of(datapath) == before
+
+
 def test_a_repair_that_fails_gives_the_lock_back(datapath, monkeypatch):
     install(datapath)
     assert not survives(datapath, 23, CHANGES["remove all"])
