@@ -113,8 +113,9 @@ def _compile(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ..
     flags = [*_OPTIONS, f"-I{folder}", *(f"-D{d}" for d in defines)]
     with _captured_stderr() as log:
         try:
-            program = bcc.BPF(text=f'#line 1 "{main}"\n{(folder / main).read_text()}', cflags=flags)
-            code: bytes = program.dump_func(entry)
+            text = f'#line 1 "{main}"\n'.encode() + (folder / main).read_bytes()
+            program = bcc.BPF(text=text, cflags=flags)  # bytes: it warns of anything else
+            code: bytes = program.dump_func(entry.encode())
             program.cleanup()
         except Exception as e:
             raise CompileError(f"{main} does not compile", log(), "the compiler's log follows with -v") from e

@@ -90,25 +90,25 @@ class RecordReader:
 
     def flow(self, slot: int) -> Flow | None:
         """The flow at a slot; None when none is live there, or it went away while being read."""
-        at = slot * RECORD_SIZE
-        raw = self._records[at : at + RECORD_SIZE]
-        if raw[_STATE_OFFSET] != RecordState.RECORD_LIVE:
-            return None
-        flow = self._decode(slot, raw)
-        again = self.record(slot)
-        same = again.state == RecordState.RECORD_LIVE and again.generation == flow.generation
-        return flow if same else None
+        record = self.record(slot)
+        while record.state == RecordState.RECORD_LIVE:
+            before = record.generation, record.actions
+            flow = self._decode(slot)
+            if record.state == RecordState.RECORD_LIVE and before == (record.generation, record.actions):
+                return flow
+        return None
 
     def final(self, slot: int) -> Flow:
         """The flow at a slot that a writer has retired and not yet freed."""
-        at = slot * RECORD_SIZE
-        return self._decode(slot, self._records[at : at + RECORD_SIZE])
+        return self._decode(slot)
 
-    def _decode(self, slot: int, raw: bytes) -> Flow:
+    def _decode(self, slot: int) -> Flow:
+        """What is in the record now.  The base of the statistics is read before them, so it is not above them."""
+        tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
+        raw = self._records[slot * RECORD_SIZE : (slot + 1) * RECORD_SIZE]
         packets, n_bytes, used_ns, flags, actions, ufid, generation, _, ufid_len, epoch, _ = RECORD_REST.unpack_from(
             raw, HOT_SIZE
         )
-        tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
         base_packets, base_bytes = struct.unpack_from("<QQ", tail, _BASE_OFFSET)
         packets -= base_packets
         stats = FlowStats(

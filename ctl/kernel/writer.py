@@ -26,7 +26,7 @@ from typing import Final, Self
 from ctl import abi
 from ctl.abi import ActionType, MapId, RecordState, SizeClass
 from ctl.errors import Busy, CtlError, NotSupported, TableFull
-from ctl.flow import Actions, Flow, FlowKey, Match
+from ctl.flow import Actions, Flow, FlowKey, FlowStats, Match
 from ctl.kernel import grace, libbpf
 from ctl.kernel.maps import Maps, Sizes
 from ctl.kernel.records import (
@@ -64,8 +64,12 @@ class Writer(RecordReader):
 
     def __enter__(self) -> Self:
         self._lock = lock_folder(self._folder, self._timeout_s)
-        if self.control.dirty:
-            self.recover()
+        try:
+            if self.control.dirty:
+                self.recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.control.owner = os.getpid()
         self.control.dirty = 1
         return self
@@ -88,9 +92,10 @@ class Writer(RecordReader):
         size = size_class(match.mask)
         if size == SizeClass.SIZE_L:
             raise NotSupported("this datapath does not match neighbour discovery, tunnels or conntrack tuples yet")
+        content = block_of(actions)
         slot, block, mask_id = self._reserve(match.mask)
         self._hold_mask(mask_id, match.mask, size)
-        self._fill_block(block, actions)
+        self._fill_block(block, content)
         key = match.masked if ufid else match.key
         self._fill_record(slot, key_for_table(key, mask_id), size, block, ufid)
         self.control.high_slot = max(self.control.high_slot, slot + 1)
@@ -99,20 +104,25 @@ class Writer(RecordReader):
 
     def modify(self, slot: int, actions: Actions) -> None:
         """Replace a flow's actions."""
+        content = block_of(actions)
         if not self.control.n_free_blocks:
             self.settle()
         block = self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks")
-        self._fill_block(block, actions)
+        self._fill_block(block, content)
         record = self.record(slot)
         old = record.actions
         record.actions = block
         self._retired_blocks.append(old)
         self.control.generation += 1
 
-    def clear(self, slot: int) -> None:
-        """Zero a flow's statistics: what is counted until now becomes the base that readers subtract."""
+    def clear(self, slot: int, counted: FlowStats) -> None:
+        """Zero a flow's statistics: what was read of them goes to the base that readers subtract.
+
+        What has been counted since that reading stays, so no packet is ever lost between two readings.
+        """
         record, tail = self.record(slot), self.tail(slot)
-        tail.base_packets, tail.base_bytes = record.packets, record.bytes
+        tail.base_packets += counted.packets
+        tail.base_bytes += counted.bytes
         record.clear_epoch = record.clear_epoch % 255 + 1
         self.control.generation += 1
 
@@ -179,13 +189,8 @@ class Writer(RecordReader):
             self.control.n_masks = max(self.control.n_masks, mask_id + 1)
         entry.flows += 1
 
-    def _fill_block(self, block: int, actions: Actions) -> None:
-        if len(actions) > 1:
-            raise NotSupported("an action list of this datapath has at most one output")
-        raw = struct.pack("<II", len(actions), 0)
-        for action in actions:
-            raw += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
-        self._actions[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = raw.ljust(BLOCK_SIZE, b"\0")
+    def _fill_block(self, block: int, content: bytes) -> None:
+        self._actions[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = content
 
     def _fill_record(self, slot: int, key: bytes, size: SizeClass, block: int, ufid: Ufid | None) -> None:
         generation = (self.record(slot).generation + 1) & 0xFFFFFFFF
@@ -322,6 +327,16 @@ class Writer(RecordReader):
             entry.flows = flows
             entry.live = bool(flows)
         self.control.n_masks = 1 + max((i for i, flows in counts.items() if flows), default=-1)
+
+
+def block_of(actions: Actions) -> bytes:
+    """An action list as struct action_block.  NotSupported for one that the program cannot execute."""
+    if len(actions) > 1:
+        raise NotSupported("an action list of this datapath has at most one output")
+    raw = struct.pack("<II", len(actions), 0)
+    for action in actions:
+        raw += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
+    return raw.ljust(BLOCK_SIZE, b"\0")
 
 
 def lock_folder(folder: pathlib.Path, timeout_s: float) -> int:
