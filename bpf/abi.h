@@ -318,7 +318,9 @@ struct set_ipv4 {
 	__be32 dst;
 	__u8 tos;
 	__u8 ttl;
-	__u8 zero[6];
+	__u8 proto;			/* this and the next: kept for the reader of the list, never set */
+	__u8 frag;
+	__u8 zero[4];
 };
 
 struct set_ipv6 {
@@ -327,7 +329,9 @@ struct set_ipv6 {
 	__be32 label;
 	__u8 tclass;
 	__u8 hop_limit;
-	__u8 zero[10];
+	__u8 proto;			/* as in struct set_ipv4 */
+	__u8 frag;
+	__u8 zero[8];
 };
 
 struct set_tp {
@@ -413,7 +417,7 @@ struct dp_meta {
 	__u32 abi_version;		/* DP_ABI_VERSION; first, for ever */
 	__u32 max_flows;
 	__u32 max_masks;
-	__u32 max_units;
+	__u32 max_units;		/* of action lists, all together */
 	__u64 netns_inode;		/* of the namespace that all ports live in */
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */

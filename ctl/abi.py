@@ -451,7 +451,9 @@ class SetIpv4(Structure):
         ("dst", c_uint32.__ctype_be__),
         ("tos", c_uint8),
         ("ttl", c_uint8),
-        ("zero", c_uint8 * 6),
+        ("proto", c_uint8),
+        ("frag", c_uint8),
+        ("zero", c_uint8 * 4),
     )
 
 
@@ -464,7 +466,9 @@ class SetIpv6(Structure):
         ("label", c_uint32.__ctype_be__),
         ("tclass", c_uint8),
         ("hop_limit", c_uint8),
-        ("zero", c_uint8 * 10),
+        ("proto", c_uint8),
+        ("frag", c_uint8),
+        ("zero", c_uint8 * 8),
     )
 
 
@@ -695,16 +699,16 @@ BTF_IDS: Final[dict[str, int]] = {
     "set_eth": 82,
     "set_ipv4": 86,
     "set_ipv6": 90,
-    "set_tp": 95,
-    "dp_stats": 99,
-    "port_stats": 104,
-    "port_info": 108,
-    "dp_control": 112,
-    "dp_meta": 117,
-    "layout": 122,
-    "scratch": 127,
-    "upcall": 133,
-    "upcall_buffer": 138,
+    "set_tp": 94,
+    "dp_stats": 98,
+    "port_stats": 103,
+    "port_info": 107,
+    "dp_control": 111,
+    "dp_meta": 116,
+    "layout": 121,
+    "scratch": 126,
+    "upcall": 132,
+    "upcall_buffer": 137,
     "__u8": 6,
     "__u16": 3,
     "__u32": 11,

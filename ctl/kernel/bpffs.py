@@ -50,10 +50,22 @@ def ensure_mounted() -> None:
     _OURS.mkdir()
 
 
-def unmount_if_ours() -> None:
-    """Undo ensure_mounted when nothing is left in the file system but our mark."""
+def is_root(fd: int) -> bool:
+    """Whether an open folder is what ROOT is now."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(ROOT))
+    except FileNotFoundError:
+        return False
+
+
+def remove_root_if_empty() -> None:
+    """Take ROOT away with the last folder in it.  Only for who holds its lock."""
     with contextlib.suppress(OSError):
         ROOT.rmdir()
+
+
+def unmount_if_ours() -> None:
+    """Undo ensure_mounted when nothing is left in the file system but our mark."""
     if not is_mounted() or not _OURS.is_dir():
         return
     if [name for name in os.listdir(MOUNT_POINT) if name not in (_OURS.name, "maps.debug", "progs.debug")]:

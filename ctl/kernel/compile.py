@@ -131,9 +131,10 @@ def _compile_to(result: int, folder: pathlib.Path, main: str, entry: str, define
         return _NO_BCC
     flags = [*_OPTIONS, f"-I{folder}", *(f"-D{d}" for d in defines)]
     try:
-        program = BPF(text=f'#line 1 "{main}"\n{(folder / main).read_text()}', cflags=flags)
-        os.write(result, program.dump_func(entry))
-    except Exception as e:  # noqa: BLE001 - BCC raises bare exceptions
+        text = f'#line 1 "{main}"\n'.encode() + (folder / main).read_bytes()
+        program = BPF(text=text, cflags=flags)  # bytes: it warns of anything else
+        os.write(result, program.dump_func(entry.encode()))
+    except Exception as e:  # BCC raises bare exceptions
         os.write(2, f"{e}\n".encode())
         return 1
     return 0

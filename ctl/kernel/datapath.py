@@ -16,7 +16,7 @@ from typing import Any, Self
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.datapath import DatapathStats, Port, PortStats
-from ctl.errors import Absent, Exists, Failure, NotFound
+from ctl.errors import Absent, CtlError, Exists, Failure, NotFound
 from ctl.flow import Actions, Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of
@@ -61,7 +61,7 @@ class KernelDatapath:
         self.timeout_s = timeout_s
         self.maps = Maps(bpffs.folder(name))
         self.meta = meta
-        self.sizes = Sizes(max_flows=meta.max_flows, max_masks=meta.max_masks)
+        self.sizes = Sizes(max_flows=meta.max_flows, max_masks=meta.max_masks, max_units=meta.max_units)
         self._reader: RecordReader | None = None
         self._writer: Writer | None = None
 
@@ -93,7 +93,13 @@ class KernelDatapath:
     def hold(self) -> Iterator[Writer]:
         """The writer's lock for the block, with everything settled at its end.  Nests.  Busy."""
         if self._writer is not None:
-            yield self._writer
+            try:
+                yield self._writer
+            except CtlError:
+                raise  # a request that was refused has changed nothing
+            except BaseException:
+                self._writer.recover()
+                raise
             return
         with Writer(self.maps, self.sizes, bpffs.folder(self.name), self.timeout_s) as writer:
             self._writer = writer
@@ -128,12 +134,15 @@ class KernelDatapath:
                 writer.modify(slot, actions)
             flow = self._at(writer, slot)
             if clear:
-                writer.clear(slot)
+                writer.clear(slot, flow.stats)
             return flow
 
     def flow_get(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""
-        return self._at(self.reader, self._find(self.reader, who))
+        while True:
+            flow = self._at(self.reader, self._find(self.reader, who))
+            if who == (flow.ufid or flow.match.key):
+                return flow  # else the slot was given to another flow since it was found
 
     def flow_del(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""

@@ -110,7 +110,7 @@ class TestRunOpts(Structure):
 
 
 class ProgInfo(Structure):
-    """The head of struct bpf_prog_info."""
+    """The head of struct bpf_prog_info.  ``verified_insns``: how many the verifier looked at, each visit counted."""
 
     _fields_ = (
         ("type", c_uint32),
@@ -118,6 +118,9 @@ class ProgInfo(Structure):
         ("tag", ctypes.c_uint8 * 8),
         ("jited_len", c_uint32),
         ("xlated_len", c_uint32),
+        ("_addresses_and_names", c_uint64 * 24),
+        ("verified_insns", c_uint32),
+        ("_align", c_uint32),
     )
 
 

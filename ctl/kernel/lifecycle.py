@@ -55,11 +55,26 @@ def datapath_names() -> list[str]:
 @contextlib.contextmanager
 def _all_locked(timeout_s: float) -> Iterator[None]:
     """Nobody else makes or removes a datapath within the block.  Busy."""
-    fd = lock_folder(bpffs.ROOT, timeout_s)
+    fd = _lock_root(timeout_s)
     try:
         yield
     finally:
         os.close(fd)
+
+
+def _lock_root(timeout_s: float) -> int:
+    """The lock on the folder of all datapaths, which is made if need be.
+
+    Who removes the last datapath removes the folder too, under this lock: one who waited for it begins anew.
+    """
+    while True:
+        bpffs.ensure_mounted()
+        bpffs.ROOT.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            fd = lock_folder(bpffs.ROOT, timeout_s)
+            if bpffs.is_root(fd):
+                return fd
+            os.close(fd)
 
 
 # --- making ------------------------------------------------------------------------------------------
@@ -73,21 +88,18 @@ def creating(name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 10.0)
     """
     check_name(name)
     check_sizes(sizes)
-    bpffs.ensure_mounted()
-    bpffs.ROOT.mkdir(exist_ok=True)
     with _all_locked(timeout_s), contextlib.ExitStack() as undo:
         if read_meta(name):
             raise Exists(f"datapath {name} exists", f"ctl show, or ctl del-dp {name}")
         bpffs.remove(name)
         undo.callback(bpffs.remove, name)
         meta = _make(name, sizes, namespace)
-        datapath = KernelDatapath(name, timeout_s, unpublished=meta)
-        undo.callback(datapath.close)
-        with datapath.hold() as writer:
-            writer.recover()
-        yield datapath
-        meta.abi_version = DpLimit.DP_ABI_VERSION
-        libbpf.map_update(datapath.maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
+        with KernelDatapath(name, timeout_s, unpublished=meta) as datapath:
+            with datapath.hold() as writer:
+                writer.recover()
+            yield datapath
+            meta.abi_version = DpLimit.DP_ABI_VERSION
+            libbpf.map_update(datapath.maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
         undo.pop_all()
 
 
@@ -117,7 +129,7 @@ def _meta(name: str, sizes: Sizes, namespace: NetNs, program_fd: int) -> abi.DpM
     meta = abi.DpMeta(
         max_flows=sizes.max_flows,
         max_masks=sizes.max_masks,
-        max_blocks=sizes.max_blocks,
+        max_units=sizes.max_units,
         netns_inode=namespace.inode,
     )
     path = lasting_path(namespace)
@@ -157,6 +169,7 @@ def destroy(name: str, timeout_s: float = 10.0) -> None:
         for link in sorted(bpffs.folder(name).glob("links/*")):
             _detach(str(link))
         bpffs.remove(name)
+        bpffs.remove_root_if_empty()
     bpffs.unmount_if_ours()
 
 

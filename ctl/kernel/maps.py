@@ -26,11 +26,11 @@ class Sizes:
 
     max_flows: int
     max_masks: int
+    max_units: int = 0  # action units; 0: three for every two flows, and some for lists in their grace period
 
-    @property
-    def max_units(self) -> int:
-        """Action units: two for each flow, and some for long lists and for those in their grace period."""
-        return 2 * self.max_flows + 4096
+    def __post_init__(self) -> None:
+        if not self.max_units:
+            object.__setattr__(self, "max_units", 3 * self.max_flows // 2 + 4096)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

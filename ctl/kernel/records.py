@@ -1,4 +1,4 @@
-"""Reading the flow table of one datapath: records, masks, action blocks, and the maps that lead to them.
+"""Reading the flow table of one datapath: records, masks, action lists, and the maps that lead to them.
 
 Readers take no lock and never wait.  A record may be freed and filled again at any moment, so whoever
 reads one checks its state and generation before and after; whoever follows a map to a record checks
@@ -13,16 +13,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ctl import abi
-from ctl.abi import ActionType, MapId, RecordState, SizeClass
-from ctl.flow import Actions, Flow, FlowKey, FlowStats, Match, Output
+from ctl.abi import ActionRefBits, MapId, RecordState, SizeClass
+from ctl.action import Actions
+from ctl.flow import Flow, FlowKey, FlowStats, Match
 from ctl.kernel import libbpf
+from ctl.kernel.encode import decode
 from ctl.kernel.maps import Maps, Sizes
+from ctl.kernel.units import UNIT_SIZE
 from ctl.ufid import Ufid
 
 RECORD_SIZE: Final = ctypes.sizeof(abi.FlowRecord)
 TAIL_SIZE: Final = ctypes.sizeof(abi.FlowTail)
 MASK_SIZE: Final = ctypes.sizeof(abi.MaskEntry)
-BLOCK_SIZE: Final = ctypes.sizeof(abi.ActionBlock)
 HOT_SIZE: Final = ctypes.sizeof(abi.KeyHot)
 MID_END: Final = ctypes.sizeof(abi.KeyHotMid)
 KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
@@ -33,8 +35,22 @@ RECORD_REST: Final = struct.Struct("<QQQ8sQ16sIBBBB")
 if HOT_SIZE + RECORD_REST.size != RECORD_SIZE:
     raise AssertionError("struct flow_record is not what this module reads")
 
+_WORD: Final = (1 << 64) - 1
+_DIGEST_FACTOR_0: Final = 0x9E3779B97F4A7C15
+_DIGEST_FACTOR_1: Final = 0xC2B2AE3D27D4EB4F
+
 _BASE_OFFSET: Final = abi.FlowTail.base_packets.offset
 _STATE_OFFSET: Final = abi.FlowRecord.state.offset
+
+
+def run_of(reference: int) -> tuple[int, int]:
+    """Where a list begins, and how many units it has: enum action_ref_bits."""
+    return reference & 0xFFFFFFFF, reference >> ActionRefBits.ACTIONS_UNITS_SHIFT & 0xFFFF
+
+
+def reference_to(at: int, units: int) -> int:
+    """The reverse of `run_of`."""
+    return at | units << ActionRefBits.ACTIONS_UNITS_SHIFT
 
 
 def key_for_table(key: FlowKey, mask_id: int) -> bytes:
@@ -90,25 +106,28 @@ class RecordReader:
 
     def flow(self, slot: int) -> Flow | None:
         """The flow at a slot; None when none is live there, or it went away while being read."""
-        at = slot * RECORD_SIZE
-        raw = self._records[at : at + RECORD_SIZE]
-        if raw[_STATE_OFFSET] != RecordState.RECORD_LIVE:
-            return None
-        flow = self._decode(slot, raw)
-        again = self.record(slot)
-        same = again.state == RecordState.RECORD_LIVE and again.generation == flow.generation
-        return flow if same else None
+        record = self.record(slot)
+        while record.state == RecordState.RECORD_LIVE:
+            before = record.generation, record.actions
+            try:
+                flow = self._decode(slot)
+            except (ValueError, KeyError, struct.error):
+                flow = None  # the list's place was given to another meanwhile, else it is a fault
+            if before == (record.generation, record.actions) and record.state == RecordState.RECORD_LIVE:
+                return flow or self._decode(slot)
+        return None
 
     def final(self, slot: int) -> Flow:
         """The flow at a slot that a writer has retired and not yet freed."""
-        at = slot * RECORD_SIZE
-        return self._decode(slot, self._records[at : at + RECORD_SIZE])
+        return self._decode(slot)
 
-    def _decode(self, slot: int, raw: bytes) -> Flow:
+    def _decode(self, slot: int) -> Flow:
+        """What is in the record now.  The base of the statistics is read before them, so it is not above them."""
+        tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
+        raw = self._records[slot * RECORD_SIZE : (slot + 1) * RECORD_SIZE]
         packets, n_bytes, used_ns, flags, actions, ufid, generation, _, ufid_len, epoch, _ = RECORD_REST.unpack_from(
             raw, HOT_SIZE
         )
-        tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
         base_packets, base_bytes = struct.unpack_from("<QQ", tail, _BASE_OFFSET)
         packets -= base_packets
         stats = FlowStats(
@@ -130,9 +149,8 @@ class RecordReader:
 
     def action_list(self, reference: int) -> Actions:
         """The list that a record's reference means."""
-        at = (reference & 0xFFFFFFFF) * BLOCK_SIZE
-        count, _, kind, _, arg = struct.unpack_from("<IIHHI", self._actions, at)
-        return (Output(arg),) if count and kind == ActionType.ACTION_OUTPUT else ()
+        at, units = run_of(reference)
+        return decode(self._actions[at * UNIT_SIZE : (at + units) * UNIT_SIZE])
 
     # --- finding ---------------------------------------------------------------------------------
 
@@ -205,7 +223,20 @@ def ufid_key(ufid: Ufid) -> bytes:
 
 
 def table_key(size: SizeClass, key: bytes) -> tuple[MapId, bytes]:
-    """The flow table of a size class, and the part of a key that it is keyed by."""
+    """The flow table of a size class, and what stands there for a masked key."""
     if size == SizeClass.SIZE_S:
         return MapId.MAP_FLOWS_S, key[:HOT_SIZE]
-    return MapId.MAP_FLOWS_M, key[:MID_END]
+    if size == SizeClass.SIZE_M:
+        return MapId.MAP_FLOWS_M, key[:MID_END]
+    return MapId.MAP_FLOWS_L, key[:HOT_SIZE] + digest(key[HOT_SIZE:])
+
+
+def digest(parts: bytes) -> bytes:
+    """What stands for the mid and cold parts of a masked key; the arithmetic of bpf/digest.h."""
+    low, high = _DIGEST_FACTOR_1, _DIGEST_FACTOR_0
+    for word in struct.unpack(f"<{len(parts) // 8}Q", parts):
+        low = (low ^ word) * _DIGEST_FACTOR_0 & _WORD
+        low ^= low >> 32
+        high = (high + word) * _DIGEST_FACTOR_1 & _WORD
+        high ^= high >> 29
+    return struct.pack("<QQ", low, high)

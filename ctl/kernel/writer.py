@@ -1,10 +1,10 @@
 """Changing the flow table of one datapath.  One writer at a time; packets and readers never wait.
 
-Order is everything.  To publish a flow: fill its action block and its record (state prepared), make
+Order is everything.  To publish a flow: fill its action list and its record (state prepared), make
 its mask live, enter it in the flow table, enter it in the UFID index, mark it live.  To retract one:
 mark it retiring, take it out of the UFID index, then out of the flow table; after a grace period its
-statistics are final and its slot, block and mask id may be used again.  To modify one: fill a new
-block and store the reference, 8 aligned bytes; after a grace period the old block is free.
+statistics are final and its slot, units and mask id may be used again.  To modify one: fill a new list
+and store the reference, 8 aligned bytes; after a grace period the old list's units are free.
 
 The lock is flock(2) on the datapath's folder, which the kernel releases when a writer dies.  While a
 writer is at work the control structure is marked dirty.  Who finds the mark finishes or undoes what
@@ -24,23 +24,27 @@ from types import TracebackType
 from typing import Final, Self
 
 from ctl import abi
-from ctl.abi import ActionType, MapId, RecordState, SizeClass
-from ctl.errors import Busy, CtlError, NotSupported, TableFull
-from ctl.flow import Actions, Flow, FlowKey, Match
+from ctl.abi import MapId, RecordState, SizeClass
+from ctl.action import Actions
+from ctl.errors import Busy, CtlError, TableFull
+from ctl.flow import Flow, FlowKey, FlowStats, Match
 from ctl.kernel import grace, libbpf
+from ctl.kernel.encode import encode
 from ctl.kernel.maps import Maps, Sizes
 from ctl.kernel.records import (
-    BLOCK_SIZE,
     HOT_SIZE,
     RECORD_REST,
     RECORD_SIZE,
     TAIL_SIZE,
     RecordReader,
     key_for_table,
+    reference_to,
+    run_of,
     size_class,
     table_key,
     ufid_key,
 )
+from ctl.kernel.units import UNIT_SIZE, UnitStore
 from ctl.ufid import Ufid
 
 _LOCK_POLL_S: Final = 0.01
@@ -59,13 +63,18 @@ class Writer(RecordReader):
         self._timeout_s = timeout_s
         self._lock = -1
         self._retired_slots: list[int] = []
-        self._retired_blocks: list[int] = []
+        self._retired_lists: list[int] = []
+        self._units = UnitStore(self._actions, self.control, sizes.max_units)
         self._retired_masks: set[int] = set()
 
     def __enter__(self) -> Self:
         self._lock = lock_folder(self._folder, self._timeout_s)
-        if self.control.dirty:
-            self.recover()
+        try:
+            if self.control.dirty:
+                self.recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.control.owner = os.getpid()
         self.control.dirty = 1
         return self
@@ -86,33 +95,34 @@ class Writer(RecordReader):
     def insert(self, match: Match, actions: Actions, ufid: Ufid | None) -> int:
         """Install a flow that is not there yet; its slot.  TableFull, with nothing changed."""
         size = size_class(match.mask)
-        if size == SizeClass.SIZE_L:
-            raise NotSupported("this datapath does not match neighbour discovery, tunnels or conntrack tuples yet")
-        slot, block, mask_id = self._reserve(match.mask)
+        content = encode(actions)
+        mask_id = self._reserve(match.mask)
+        reference = self._fill_list(content)
+        slot = self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots")
         self._hold_mask(mask_id, match.mask, size)
-        self._fill_block(block, actions)
         key = match.masked if ufid else match.key
-        self._fill_record(slot, key_for_table(key, mask_id), size, block, ufid)
+        self._fill_record(slot, key_for_table(key, mask_id), size, reference, ufid)
         self.control.high_slot = max(self.control.high_slot, slot + 1)
         self._publish(slot, table_key(size, key_for_table(match.masked, mask_id)), ufid)
         return slot
 
     def modify(self, slot: int, actions: Actions) -> None:
         """Replace a flow's actions."""
-        if not self.control.n_free_blocks:
-            self.settle()
-        block = self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks")
-        self._fill_block(block, actions)
+        reference = self._fill_list(encode(actions))
         record = self.record(slot)
         old = record.actions
-        record.actions = block
-        self._retired_blocks.append(old)
+        record.actions = reference
+        self._retired_lists.append(old)
         self.control.generation += 1
 
-    def clear(self, slot: int) -> None:
-        """Zero a flow's statistics: what is counted until now becomes the base that readers subtract."""
+    def clear(self, slot: int, counted: FlowStats) -> None:
+        """Zero a flow's statistics: what was read of them goes to the base that readers subtract.
+
+        What has been counted since that reading stays, so no packet is ever lost between two readings.
+        """
         record, tail = self.record(slot), self.tail(slot)
-        tail.base_packets, tail.base_bytes = record.packets, record.bytes
+        tail.base_packets += counted.packets
+        tail.base_bytes += counted.bytes
         record.clear_epoch = record.clear_epoch % 255 + 1
         self.control.generation += 1
 
@@ -129,18 +139,15 @@ class Writer(RecordReader):
 
     def settle(self) -> None:
         """Wait out a grace period for what was retired, if anything was, and free it."""
-        if self._retired_slots or self._retired_blocks or self._retired_masks:
+        if self._retired_slots or self._retired_lists or self._retired_masks:
             grace.wait()
             self._free_retired()
 
     # --- parts of an insertion -------------------------------------------------------------------
 
-    def _reserve(self, mask: FlowKey) -> tuple[int, int, int]:
-        """A free slot, a free block, and the mask's id, which is the mask's already or free to be.
-
-        There are more blocks than slots, so a settled datapath with a free slot has a free block.
-        """
-        if not (self.control.n_free_slots and self.control.n_free_blocks):
+    def _reserve(self, mask: FlowKey) -> int:
+        """Make sure of a free slot, and find the mask's id, which is the mask's already or free to be."""
+        if not self.control.n_free_slots:
             self.settle()
         if not self.control.n_free_slots:
             raise self._full(f"its flow table holds {self.sizes.max_flows} flows", "--max-flows")
@@ -152,11 +159,7 @@ class Writer(RecordReader):
             mask_id = self._free_mask_id()
         if mask_id is None:
             raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
-        return (
-            self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots"),
-            self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks"),
-            mask_id,
-        )
+        return mask_id
 
     def _full(self, what: str, option: str) -> TableFull:
         name = self._folder.name
@@ -179,19 +182,30 @@ class Writer(RecordReader):
             self.control.n_masks = max(self.control.n_masks, mask_id + 1)
         entry.flows += 1
 
-    def _fill_block(self, block: int, actions: Actions) -> None:
-        if len(actions) > 1:
-            raise NotSupported("an action list of this datapath has at most one output")
-        raw = struct.pack("<II", len(actions), 0)
-        for action in actions:
-            raw += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
-        self._actions[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = raw.ljust(BLOCK_SIZE, b"\0")
+    def _fill_list(self, content: bytes) -> int:
+        """Write an action list where nobody looks yet; the reference to it."""
+        units = len(content) // UNIT_SIZE
+        if not units:
+            return 0
+        at = self._units.take(units)
+        if at is None:
+            self.settle()
+            self._rebuild_units()  # neighbouring free runs become large ones
+            at = self._units.take(units)
+        if at is None:
+            raise self._full(f"its action lists take all {self.sizes.max_units} units", "--max-action-units")
+        self._actions[at * UNIT_SIZE : at * UNIT_SIZE + len(content)] = content
+        return reference_to(at, units)
 
-    def _fill_record(self, slot: int, key: bytes, size: SizeClass, block: int, ufid: Ufid | None) -> None:
+    def _rebuild_units(self) -> None:
+        references = (self.record(slot).actions for slot in self.live_slots())
+        self._units.rebuild(run_of(reference) for reference in references if reference)
+
+    def _fill_record(self, slot: int, key: bytes, size: SizeClass, reference: int, ufid: Ufid | None) -> None:
         generation = (self.record(slot).generation + 1) & 0xFFFFFFFF
         octets = ufid.octets if ufid else b""
         rest = RECORD_REST.pack(
-            0, 0, 0, bytes(8), block, octets.ljust(16, b"\0"), generation, RecordState.RECORD_FREE,
+            0, 0, 0, bytes(8), reference, octets.ljust(16, b"\0"), generation, RecordState.RECORD_FREE,
             len(octets), 1, size,
         )  # fmt: skip
         self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE] = key[HOT_SIZE:].ljust(TAIL_SIZE, b"\0")
@@ -233,7 +247,7 @@ class Writer(RecordReader):
             self._retired_masks.add(mask_id)
             self.control.n_masks = 1 + max(self.live_masks(), default=-1)
         self._retired_slots.append(slot)
-        self._retired_blocks.append(record.actions)
+        self._retired_lists.append(record.actions)
         self.control.n_flows -= 1
         self.control.generation += 1
 
@@ -255,10 +269,10 @@ class Writer(RecordReader):
         for slot in sorted(self._retired_slots, reverse=True):
             self._blank(slot)
             self._push(MapId.MAP_FREE_SLOTS, "n_free_slots", slot)
-        for block in self._retired_blocks:
-            self._push(MapId.MAP_FREE_BLOCKS, "n_free_blocks", block)
+        for reference in filter(None, self._retired_lists):
+            self._units.give(*run_of(reference))
         self._retired_slots.clear()
-        self._retired_blocks.clear()
+        self._retired_lists.clear()
         self._retired_masks.clear()
 
     def _blank(self, slot: int) -> None:
@@ -303,14 +317,13 @@ class Writer(RecordReader):
         grace.wait()
         for slot in broken:
             self._blank(slot)
-        blocks = {self.record(slot).actions for slot in live}
         self._fill_free_list(MapId.MAP_FREE_SLOTS, "n_free_slots", set(live), end)
-        self._fill_free_list(MapId.MAP_FREE_BLOCKS, "n_free_blocks", blocks, self.sizes.max_blocks)
         self.control.n_flows = len(live)
         self.control.high_slot = 1 + max(live, default=-1)
+        self._rebuild_units()
         self.control.generation += 1
         self._retired_slots.clear()
-        self._retired_blocks.clear()
+        self._retired_lists.clear()
         self._retired_masks.clear()
 
     def _derive_masks(self, live: list[int]) -> None:

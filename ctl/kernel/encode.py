@@ -1,0 +1,172 @@
+"""Action lists to the units that the program reads, and back.  Pure.
+
+Layouts are struct action_unit and the set_* structures of bpf/abi.h.  Back gives the same list, plain
+sets as plain sets; bits that a set action does not write are kept beside it for that.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ctl import fields
+from ctl.abi import ActionFlag, ActionLimit, ActionType, UserspaceBits
+from ctl.action import (
+    NEVER_SET, Action, Actions, Drop, Hash, HashAlgorithm, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace,
+)  # fmt: skip
+from ctl.errors import FlowInvalid, NotSupported
+from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
+
+_UNIT: Final = struct.Struct("<BBHIQ")
+_PORTS: Final = struct.Struct(">HH")
+_PROTOCOLS: Final = {"tcp": 6, "udp": 17}  # IANA
+_SECTION_OF_PROTOCOL: Final = {number: section for section, number in _PROTOCOLS.items()}
+
+# Sections whose operand is a structure: its type, and where each row of the section lies in it, in the
+# order of ctl.fields.SECTIONS, as (offset, size).  Multi-byte fields are in network order.
+_LAYOUTS: Final[dict[str, tuple[ActionType, int, tuple[tuple[int, int], ...]]]] = {
+    "eth": (ActionType.ACTION_SET_ETH, 16, ((6, 6), (0, 6))),
+    "ipv4": (ActionType.ACTION_SET_IPV4, 16, ((0, 4), (4, 4), (10, 1), (8, 1), (9, 1), (11, 1))),
+    "ipv6": (ActionType.ACTION_SET_IPV6, 48, ((0, 16), (16, 16), (32, 4), (38, 1), (36, 1), (37, 1), (39, 1))),
+}
+_SECTION_OF_TYPE: Final = {layout[0]: section for section, layout in _LAYOUTS.items()}
+
+
+def encode(actions: Actions) -> bytes:
+    """The units of a list, none for the empty one.
+
+    NotSupported for an action that this datapath does not execute, FlowInvalid for too long a list.
+    """
+    raw = b"".join(_encode_one(action) for action in actions)
+    if len(raw) > MAX_UNITS * UNIT_SIZE:
+        raise FlowInvalid(f"the list takes {len(raw) // UNIT_SIZE} units, the most is {MAX_UNITS}", "actions")
+    return raw
+
+
+def decode(raw: bytes) -> Actions:
+    """The list that these units are."""
+    return tuple(_decode_all(raw))
+
+
+def _unit(kind: ActionType, arg: int = 0, wide: int = 0, operand: bytes = b"", flags: int = 0) -> bytes:
+    operand = operand.ljust(-(-len(operand) // UNIT_SIZE) * UNIT_SIZE, b"\0")
+    return _UNIT.pack(kind, flags, len(operand) // UNIT_SIZE, arg, wide) + operand
+
+
+def _encode_one(action: Action) -> bytes:
+    match action:
+        case Output(port=port):
+            return _unit(ActionType.ACTION_OUTPUT, port)
+        case Drop(reason=reason):
+            return _unit(ActionType.ACTION_DROP, reason)
+        case PushVlan(tpid=tpid, tci=tci):
+            return _unit(ActionType.ACTION_PUSH_VLAN, tpid << 16 | tci)
+        case PopVlan():
+            return _unit(ActionType.ACTION_POP_VLAN)
+        case Recirc(id=recirc_id):
+            return _unit(ActionType.ACTION_RECIRC, recirc_id)
+        case Hash(algorithm=algorithm, basis=basis):
+            return _unit(ActionType.ACTION_HASH, algorithm, basis)
+        case Trunc(max_len=max_len):
+            return _unit(ActionType.ACTION_TRUNC, max_len)
+        case Userspace():
+            return _encode_userspace(action)
+        case Set():
+            return _encode_set(action)
+
+
+def _encode_set(action: Set) -> bytes:
+    flags = ActionFlag.ACTION_PLAIN_SET if action.mask is None else 0
+    value, mask = _value_and_mask(action)
+    if action.section in _PROTOCOLS:
+        wide = int.from_bytes(_PORTS.pack(*value) + _PORTS.pack(*mask), "little")
+        return _unit(ActionType.ACTION_SET_TP, _PROTOCOLS[action.section], wide, flags=flags)
+    if action.section not in _LAYOUTS:
+        raise NotSupported(f"this datapath does not execute {action.name} yet")
+    kind, size, places = _LAYOUTS[action.section]
+    return _unit(kind, operand=_place(value, places, size) + _place(mask, places, size), flags=flags)
+
+
+def _value_and_mask(action: Set) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What to write and where; rows that are never set keep their value under a mask of 0."""
+    rows = fields.SECTIONS[action.section]
+    full = tuple(row.full for row in rows) if action.mask is None else action.mask
+    mask = tuple(0 if row.leaf in NEVER_SET else bits for row, bits in zip(rows, full, strict=True))
+    kept = (row.leaf in NEVER_SET for row in rows)
+    value = tuple(v if keep else v & m for v, m, keep in zip(action.value, mask, kept, strict=True))
+    return value, mask
+
+
+def _place(numbers: tuple[int, ...], places: tuple[tuple[int, int], ...], size: int) -> bytes:
+    raw = bytearray(size)
+    for number, (offset, width) in zip(numbers, places, strict=True):
+        raw[offset : offset + width] = number.to_bytes(width, "big")
+    return bytes(raw)
+
+
+def _encode_userspace(action: Userspace) -> bytes:
+    data = action.userdata or b""
+    if len(data) > ActionLimit.USERDATA_MAX:
+        raise NotSupported(f"a userspace action's userdata has {len(data)} octets, at most 128 are carried")
+    wide = (action.egress_tun_port or 0) << UserspaceBits.USERSPACE_TUN_PORT_SHIFT
+    wide |= len(data) << UserspaceBits.USERSPACE_SIZE_SHIFT
+    wide |= (action.userdata is not None) << UserspaceBits.USERSPACE_HAS_USERDATA_SHIFT
+    wide |= (action.egress_tun_port is not None) << UserspaceBits.USERSPACE_HAS_TUN_PORT_SHIFT
+    wide |= action.actions << UserspaceBits.USERSPACE_ACTIONS_SHIFT
+    return _unit(ActionType.ACTION_USERSPACE, action.pid, wide, data)
+
+
+# --- back --------------------------------------------------------------------------------------------
+
+
+def _decode_all(raw: bytes) -> Iterator[Action]:
+    at = 0
+    while at < len(raw):
+        kind, flags, units, arg, wide = _UNIT.unpack_from(raw, at)
+        operand = raw[at + UNIT_SIZE : at + (1 + units) * UNIT_SIZE]
+        yield _DECODERS[kind](kind, flags, arg, wide, operand)
+        at += (1 + units) * UNIT_SIZE
+
+
+def _decode_set(kind: int, flags: int, _arg: int, _wide: int, operand: bytes) -> Set:
+    section = _SECTION_OF_TYPE[ActionType(kind)]
+    _, size, places = _LAYOUTS[section]
+    value, mask = (
+        tuple(int.from_bytes(half[offset : offset + width], "big") for offset, width in places)
+        for half in (operand[:size], operand[size : 2 * size])
+    )
+    return Set(section, value, None if flags & ActionFlag.ACTION_PLAIN_SET else mask)
+
+
+def _decode_ports(_kind: int, flags: int, arg: int, wide: int, _operand: bytes) -> Set:
+    raw = wide.to_bytes(8, "little")
+    mask = None if flags & ActionFlag.ACTION_PLAIN_SET else _PORTS.unpack_from(raw, 4)
+    return Set(_SECTION_OF_PROTOCOL[arg], _PORTS.unpack_from(raw), mask)
+
+
+def _decode_userspace(_kind: int, _flags: int, arg: int, wide: int, operand: bytes) -> Userspace:
+    size = wide >> UserspaceBits.USERSPACE_SIZE_SHIFT & 0xFFFF
+    return Userspace(
+        arg,
+        operand[:size] if wide >> UserspaceBits.USERSPACE_HAS_USERDATA_SHIFT & 1 else None,
+        wide & 0xFFFFFFFF if wide >> UserspaceBits.USERSPACE_HAS_TUN_PORT_SHIFT & 1 else None,
+        bool(wide >> UserspaceBits.USERSPACE_ACTIONS_SHIFT & 1),
+    )
+
+
+_Decoder = Callable[[int, int, int, int, bytes], Action]
+_DECODERS: Final[dict[int, _Decoder]] = {
+    ActionType.ACTION_OUTPUT: lambda _k, _f, arg, _w, _o: Output(arg),
+    ActionType.ACTION_DROP: lambda _k, _f, arg, _w, _o: Drop(arg),
+    ActionType.ACTION_PUSH_VLAN: lambda _k, _f, arg, _w, _o: PushVlan(arg >> 16, arg & 0xFFFF),
+    ActionType.ACTION_POP_VLAN: lambda _k, _f, _a, _w, _o: PopVlan(),
+    ActionType.ACTION_RECIRC: lambda _k, _f, arg, _w, _o: Recirc(arg),
+    ActionType.ACTION_HASH: lambda _k, _f, arg, wide, _o: Hash(HashAlgorithm(arg), wide),
+    ActionType.ACTION_TRUNC: lambda _k, _f, arg, _w, _o: Trunc(arg),
+    ActionType.ACTION_USERSPACE: _decode_userspace,
+    ActionType.ACTION_SET_ETH: _decode_set,
+    ActionType.ACTION_SET_IPV4: _decode_set,
+    ActionType.ACTION_SET_IPV6: _decode_set,
+    ActionType.ACTION_SET_TP: _decode_ports,
+}

@@ -1,0 +1,104 @@
+"""Datapaths that are made and removed at the same time, by processes that know nothing of each other."""
+
+import os
+import pathlib
+
+import pytest
+
+from ctl.errors import Absent
+from ctl.kernel import bpffs, lifecycle
+from ctl.kernel.datapath import KernelDatapath
+from ctl.kernel.maps import Sizes
+from ctl.netns import NetNs
+
+SMALL = Sizes(max_flows=7, max_masks=3)
+
+
+@pytest.fixture
+def root(monkeypatch):
+    """A folder of datapaths that is this test's alone."""
+    bpffs.ensure_mounted()
+    path = pathlib.Path(f"/sys/fs/bpf/tb{os.getpid()}")
+    monkeypatch.setattr(bpffs, "ROOT", path)
+    yield path
+    for name in bpffs.names():
+        bpffs.remove(name)
+    if path.exists():
+        path.rmdir()
+
+
+def make(name):
+    with lifecycle.creating(name, SMALL, NetNs.current()):
+        pass
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_folder_goes_while_somebody_takes_its_lock(root, monkeypatch, moment):
+    """The last datapath is removed just before the folder is opened, or just before its lock is free."""
+    real, taken = lifecycle.lock_folder, []
+
+    def lock_folder(folder, timeout_s):
+        taken.append(folder)
+        if moment == "before" and len(taken) == 1:
+            folder.rmdir()
+        fd = real(folder, timeout_s)
+        if moment == "after" and len(taken) == 1:
+            folder.rmdir()
+        return fd
+
+    monkeypatch.setattr(lifecycle, "lock_folder", lock_folder)
+    make("tb1")
+    assert taken == [root, root]
+    with KernelDatapath("tb1") as datapath:
+        assert datapath.stats().flows == 0
+    lifecycle.destroy("tb1")
+    assert not root.exists()
+
+
+def test_processes_that_make_and_remove_datapaths_do_not_disturb_each_other(root):
+    children = []
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            _make_and_remove(f"tb{number}")
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0, 0]
+    assert not root.exists()
+
+
+def _make_and_remove(name):
+    """In a child: a datapath seven times."""
+    status = 1
+    try:
+        for _ in range(7):
+            make(name)
+            lifecycle.destroy(name)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+@pytest.mark.usefixtures("root")
+def test_what_fails_before_publication_leaves_nothing():
+    def fail():
+        with lifecycle.creating("tb1", SMALL, NetNs.current()):
+            assert bpffs.names() == ["tb1"]
+            assert lifecycle.datapath_names() == []
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert bpffs.names() == []
+    with pytest.raises(Absent):
+        KernelDatapath("tb1")
+
+
+def test_remains_of_an_interrupted_creation_are_cleared_away(root):
+    make("tb1")
+    (root / "tb1" / "meta").unlink()
+    assert lifecycle.datapath_names() == []
+    make("tb1")
+    assert lifecycle.datapath_names() == ["tb1"]
+    (root / "tb1" / "meta").unlink()
+    lifecycle.destroy("tb1")
+    assert not root.exists()

@@ -1,0 +1,89 @@
+"""The gate: every variant of the program loads, well within the verifier's budget."""
+
+import ctypes
+import json
+import os
+import re
+import struct
+
+import pytest
+
+from ctl.errors import CompileError, VerifierError
+from ctl.kernel import bpffs, libbpf, lifecycle, maps, program
+from ctl.kernel import compile as compiler
+from ctl.kernel.maps import Sizes
+
+VARIANTS = {"plain": (), "may_goto": ("HAVE_MAY_GOTO",)}
+BUDGET = 1_000_000
+_LOG_LEVEL_STATS = 4
+
+
+@pytest.fixture(scope="module")
+def fds():
+    made = maps.create_all(Sizes(max_flows=7, max_masks=256))
+    yield made
+    for fd in made.values():
+        os.close(fd)
+
+
+def measure(defines, fds):
+    """What the kernel says of one variant of the program."""
+    fd = program.load_xdp(compiler.bytecode(defines=defines)[0], fds)
+    try:
+        about = libbpf.info(fd, libbpf.ProgInfo)
+    finally:
+        os.close(fd)
+    return {"jited": about.jited_len, "verified_insns": about.verified_insns, "xlated": about.xlated_len}
+
+
+def test_every_variant_loads_within_the_budget(fds, tmp_path_factory):
+    found = {name: measure(defines, fds) for name, defines in VARIANTS.items()}
+    text = json.dumps(found, indent=2, sort_keys=True)
+    (tmp_path_factory.getbasetemp() / "verifier.json").write_text(text + "\n", encoding="ascii")
+    print(f"\n{text}")  # noqa: T201 - for whoever runs it with -s
+    for name, sizes in found.items():
+        assert 0 < sizes["verified_insns"] < BUDGET, name
+        assert sizes["xlated"] > 0, name
+
+
+@pytest.mark.parametrize("defines", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.filterwarnings("error")
+def test_compiling_again_gives_what_is_in_the_cache_and_no_warning(defines):
+    code = compiler._compile(compiler.source_folder(), "datapath.c", "dp_xdp", defines)
+    assert code == compiler.bytecode(defines=defines)[0]
+
+
+def test_a_source_that_does_not_compile_says_where(tmp_path):
+    (tmp_path / "main.c").write_text("int dp_xdp(struct xdp_md *ctx)\n{\n\treturn no_such_name;\n}\n", encoding="ascii")
+    (tmp_path / "kernel").symlink_to(compiler.source_folder() / "kernel")
+    with pytest.raises(CompileError) as error:
+        compiler._compile(tmp_path, "main.c", "dp_xdp", ())
+    assert "main.c:3:9: error: use of undeclared identifier 'no_such_name'" in error.value.log
+
+
+def test_verified_instructions_are_those_of_the_verifiers_log(fds):
+    code = program.relocate(compiler.bytecode()[0], fds)
+    log = ctypes.create_string_buffer(1 << 16)
+    opts = libbpf._ProgLoadOpts(sz=ctypes.sizeof(libbpf._ProgLoadOpts), attempts=1)
+    opts.prog_flags, opts.log_level = libbpf.F_XDP_HAS_FRAGS, _LOG_LEVEL_STATS
+    opts.log_size, opts.log_buf = len(log), ctypes.addressof(log)
+    fd = libbpf._lib.bpf_prog_load(libbpf.PROG_XDP, b"dp_xdp", libbpf.LICENSE, code, len(code) // 8, opts)
+    assert fd >= 0
+    os.close(fd)
+    processed = re.search(rb"processed (\d+) insns", log.value)
+    assert int(processed[1]) == measure((), fds)["verified_insns"]
+
+
+def test_a_datapath_runs_the_variant_with_may_goto_and_knows_its_tag(bench, fds):
+    with libbpf.opened(str(bpffs.folder(bench.datapath.name) / lifecycle.PROGRAM)) as fd:
+        about = libbpf.info(fd, libbpf.ProgInfo)
+    assert bytes(about.tag).hex() == bytes(bench.datapath.meta.program_tag).decode()
+    assert about.verified_insns == measure(VARIANTS["may_goto"], fds)["verified_insns"]
+
+
+def test_a_program_that_the_verifier_refuses_says_why(fds):
+    """A read behind the frame's end: r0 = *(u8 *)(data + 0) without a check."""
+    code = b"".join(struct.pack("<BBhi", *row) for row in ((0x61, 0x12, 0, 0), (0x71, 0x20, 0, 0), (0x95, 0, 0, 0)))
+    with pytest.raises(VerifierError, match="outside of the packet") as error:
+        program.load_xdp(code, fds)
+    assert error.value.log.count("\n") > 2
