@@ -71,7 +71,8 @@ def unmount_if_ours() -> None:
     if [name for name in os.listdir(MOUNT_POINT) if name not in (_OURS.name, "maps.debug", "progs.debug")]:
         return
     _OURS.rmdir()
-    _libc().umount2(bytes(MOUNT_POINT), 0)
+    if _libc().umount2(bytes(MOUNT_POINT), 0) != 0:
+        _OURS.mkdir()  # somebody has it open: whoever is the last will do it
 
 
 def names() -> list[str]:

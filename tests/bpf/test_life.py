@@ -102,3 +102,18 @@ def test_remains_of_an_interrupted_creation_are_cleared_away(root):
     (root / "tb1" / "meta").unlink()
     lifecycle.destroy("tb1")
     assert not root.exists()
+
+
+def test_a_mount_that_is_in_use_stays_and_stays_ours(monkeypatch, tmp_path):
+    monkeypatch.setattr(bpffs, "MOUNT_POINT", tmp_path)
+    monkeypatch.setattr(bpffs, "ROOT", tmp_path / "ufid")
+    monkeypatch.setattr(bpffs, "_OURS", tmp_path / "ufid_mounted")
+    bpffs.ensure_mounted()
+    try:
+        busy = os.open(tmp_path, os.O_RDONLY)
+        bpffs.unmount_if_ours()
+        os.close(busy)
+        assert bpffs.is_mounted()
+    finally:
+        bpffs.unmount_if_ours()
+    assert not bpffs.is_mounted(), "the mark was lost, so nobody unmounted it"
