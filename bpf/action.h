@@ -51,9 +51,10 @@ INLINE struct verdict act_output(hook_ctx *ctx, struct scratch *s, __u32 port)
 	return (struct verdict){ .code = XDP_REDIRECT, .out_port = port, .size = size };
 }
 
+/* The bit that says "present" in a key is not sent. */
 INLINE long act_push_vlan(hook_ctx *ctx, struct scratch *s, __u32 tpid_tci)
 {
-	if (hook_push_vlan(ctx, be16(tpid_tci >> 16), be16(tpid_tci)))
+	if (hook_push_vlan(ctx, be16(tpid_tci >> 16), be16(tpid_tci & ~VLAN_PRESENT)))
 		return -1;
 	s->at.l3 += s->at.l3 ? 4 : 0;
 	s->at.l4 += s->at.l4 ? 4 : 0;

@@ -27,8 +27,8 @@ struct lookup {
 	__u32 stale;			/* 1: a hash hit was refused by the record */
 };
 
-/* The record that the flow tables name for scratch->masked; not yet verified. */
-INLINE struct flow_record *lookup_hint(struct scratch *s, const struct mask_entry *mask, __u32 *slot)
+/* What the flow tables say of scratch->masked: a slot, not yet verified.  NULL: nothing. */
+INLINE const struct flow_ref *lookup_hint(struct scratch *s, const struct mask_entry *mask)
 {
 	const struct flow_ref *ref;
 
@@ -38,10 +38,7 @@ INLINE struct flow_record *lookup_hint(struct scratch *s, const struct mask_entr
 		ref = bpf_map_lookup_elem(MAP(MAP_FLOWS_M), &s->masked);
 	else
 		ref = bpf_map_lookup_elem(MAP(MAP_FLOWS_L), &s->digest);
-	if (!ref)
-		return 0;
-	*slot = ref->slot;
-	return map_at(MAP(MAP_RECORDS), *slot);
+	return ref;
 }
 
 INLINE int lookup_verify(const struct scratch *s, const struct mask_entry *mask,
@@ -86,8 +83,9 @@ INLINE struct lookup lookup_flow(struct scratch *s)
 	s->retried = 0;
 	s->tried = 0;
 	while (loop_goes_on(steps, DP_MAX_MASKS + 1) && s->mask_id < n) {
-		__u32 id = s->mask_id++, slot = 0;
+		__u32 id = s->mask_id++, slot;
 		const struct mask_entry *mask = map_at(MAP(MAP_MASKS), id);
+		const struct flow_ref *ref;
 		struct flow_record *flow;
 
 		if (!mask)
@@ -96,12 +94,16 @@ INLINE struct lookup lookup_flow(struct scratch *s)
 			continue;
 		s->tried++;
 		lookup_mask(s, mask, id);
-		flow = lookup_hint(s, mask, &slot);
+		ref = lookup_hint(s, mask);
+		if (!ref)
+			continue;
+		slot = ref->slot;
+		flow = map_at(MAP(MAP_RECORDS), slot);
 		if (flow && lookup_verify(s, mask, flow, slot)) {
 			result.flow = flow;
 			break;
 		}
-		if (flow && !s->retried) {	/* the record refused it: the same mask again */
+		if (!s->retried) {		/* the record refused it: the same mask again */
 			s->retried = 1;
 			s->tried--;
 			s->mask_id = id;

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ctl.flow import Actions, Flow, FlowId, Match
+from ctl.action import Actions
+from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.ufid import Ufid
 
 
@@ -44,6 +45,28 @@ class PortStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upcall:
+    """A packet that the datapath hands to userspace.
+
+    ``reason`` is "miss" (it hit no flow) or "action" (of a userspace action, whose ``pid``, ``userdata``
+    and ``egress_tun_port`` come back as they were; ``actions`` if it asked for them).  ``key`` is concrete
+    and of the pass that the packet was in; its in_port is the port.  ``packet`` is the frame, shorter than
+    ``frame_size`` when it was cut.  ``time_ns`` is CLOCK_MONOTONIC at the resolution of a tick.
+    """
+
+    reason: str
+    key: FlowKey
+    packet: bytes
+    frame_size: int
+    time_ns: int
+    cpu: int
+    pid: int = 0
+    userdata: bytes | None = None
+    egress_tun_port: int | None = None
+    actions: Actions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatapathStats:
     """Counters of a datapath.  ``drops`` has every drop reason by name (`short_frame`, `miss`, ...)."""
 
@@ -52,6 +75,7 @@ class DatapathStats:
     lost: int = 0
     mask_hit: int = 0
     stale: int = 0
+    upcalls: int = 0
     flows: int = 0
     masks: int = 0
     drops: dict[str, int] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from ctl.errors import CompileError, NotSupported
 
 SYSTEM_CACHE: Final = pathlib.Path("/var/cache/ufid-datapath")
 _MAGIC: Final = b"ufid-bytecode-1\n"
+ENTRIES: Final = ("dp_xdp", "dp_xdp_again", "dp_xdp_actions")  # of datapath.c, compiled together
 _NO_BCC: Final = 3  # the child's exit status when there is no BCC
 _OPTIONS: Final = ("-Wall", "-Wno-unused-function", "-Wno-unknown-attributes", "-Wno-pointer-sign")
 
@@ -36,23 +37,25 @@ def bytecode(entry: str = "dp_xdp", main: str = "datapath.c", defines: tuple[str
     ``defines`` are NAME or NAME=VALUE.  CompileError with the compiler's log; NotSupported without BCC.
     """
     folder = source_folder()
-    name = _cache_name(folder, main, entry, defines)
+    name = _cache_name(folder, main, defines)
     for cache in _caches():
-        found = _read(cache / name)
+        found = _read(cache / f"{entry}-{name}")
         if found is not None:
             return found, True
-    code = _compile(folder, main, entry, defines)
-    _store(name, code)
-    return code, False
+    entries = ENTRIES if entry in ENTRIES else (entry,)
+    codes = dict(zip(entries, _compile(folder, main, entries, defines), strict=True))
+    for other, code in codes.items():
+        _store(f"{other}-{name}", code)
+    return codes[entry], False
 
 
-def _cache_name(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ...]) -> str:
+def _cache_name(folder: pathlib.Path, main: str, defines: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".c", ".h"):
             digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update("\0".join((main, *defines, *_OPTIONS, *_toolchain())).encode())
-    return f"{entry}-{digest.hexdigest()[:32]}.bpf"
+    return f"{digest.hexdigest()[:32]}.bpf"
 
 
 def _toolchain() -> list[str]:
@@ -96,8 +99,8 @@ def _store(name: str, code: bytes) -> None:
         return
 
 
-def _compile(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ...]) -> bytes:
-    """Compile in a child process: a fault in the compiler's back end ends the process that it is in."""
+def _compile(folder: pathlib.Path, main: str, entries: tuple[str, ...], defines: tuple[str, ...]) -> list[bytes]:
+    """The instructions of each entry.  In a child process: a fault in the compiler's back end ends the process that it is in."""
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as result:
         child = os.fork()
         if not child:
@@ -105,15 +108,16 @@ def _compile(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ..
             os.dup2(log.fileno(), 2)
             status = 1
             try:
-                status = _compile_to(result.fileno(), folder, main, entry, defines)
+                status = _compile_to(result.fileno(), folder, main, entries, defines)
             finally:
                 os._exit(status)
         _, status = os.waitpid(child, 0)
         log.seek(0)
         result.seek(0)
-        text, code = log.read().decode(errors="replace"), result.read()
-    if status == 0 and code:
-        return code
+        text = log.read().decode(errors="replace")
+        codes = [result.read(struct.unpack("<I", head)[0]) for head in iter(lambda: result.read(4), b"")]
+    if status == 0:
+        return codes
     if os.waitstatus_to_exitcode(status) == _NO_BCC:
         raise NotSupported(
             "BCC for this Python is not installed, or the module 'bcc' is another library",
@@ -122,8 +126,8 @@ def _compile(folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ..
     raise CompileError(f"{main} does not compile", text, "the compiler's log follows with -v")
 
 
-def _compile_to(result: int, folder: pathlib.Path, main: str, entry: str, defines: tuple[str, ...]) -> int:
-    """The child's part: write the instructions to a file descriptor; an exit status."""
+def _compile_to(result: int, folder: pathlib.Path, main: str, entries: tuple[str, ...], defines: tuple[str, ...]) -> int:
+    """The child's part: write each entry's size and instructions to a file descriptor; an exit status."""
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
     try:
         from bcc import BPF
@@ -133,7 +137,9 @@ def _compile_to(result: int, folder: pathlib.Path, main: str, entry: str, define
     try:
         text = f'#line 1 "{main}"\n'.encode() + (folder / main).read_bytes()
         program = BPF(text=text, cflags=flags)  # bytes: it warns of anything else
-        os.write(result, program.dump_func(entry.encode()))
+        for entry in entries:
+            code = program.dump_func(entry.encode())
+            os.write(result, struct.pack("<I", len(code)) + code)
     except Exception as e:  # BCC raises bare exceptions
         os.write(2, f"{e}\n".encode())
         return 1

@@ -17,7 +17,8 @@ from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.datapath import DatapathStats, Port, PortStats
 from ctl.errors import Absent, CtlError, Exists, Failure, NotFound
-from ctl.flow import Actions, Flow, FlowId, FlowKey, Match
+from ctl.action import Actions
+from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of
 from ctl.kernel.records import RecordReader
@@ -226,7 +227,7 @@ class KernelDatapath:
         """See `ctl.datapath.Datapath`."""
         cpus = self.maps.per_cpu(MapId.MAP_DP_STATS, 0, abi.DpStats)
         totals = {
-            name: sum(getattr(cpu, name) for cpu in cpus) for name in ("hit", "missed", "lost", "mask_hit", "stale")
+            name: sum(getattr(cpu, name) for cpu in cpus) for name in ("hit", "missed", "lost", "mask_hit", "stale", "upcalls")
         }
         reasons = [r for r in DropReason if r not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)]
         return DatapathStats(

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ctl import abi
-from ctl.abi import DpLimit, MapId, PortKind
+from ctl.abi import DpLimit, MapId, PortKind, ProgramId
 from ctl.datapath import Port
 from ctl.errors import Absent, CompileError, Exists, NotFound, NotSupported, UsageError
 from ctl.kernel import bpffs, libbpf, program
@@ -28,6 +28,9 @@ from ctl.netns import NetNs
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,10}")
 PROGRAM: Final = "dp_xdp"
+
+# What the first program calls, and where in the map of programs.
+CALLED: Final = {ProgramId.PROGRAM_XDP_AGAIN: "dp_xdp_again", ProgramId.PROGRAM_XDP_ACTIONS: "dp_xdp_actions"}
 
 
 def check_name(name: str) -> None:
@@ -150,11 +153,24 @@ def lasting_path(namespace: NetNs) -> str:
 
 
 def load_program(fds: dict[MapId, int]) -> int:
-    """The program in the best variant that this kernel takes; its fd.  CompileError, VerifierError."""
+    """The programs in the best variant that this kernel takes; the fd of the first, the map keeps the others.
+
+    CompileError, VerifierError.
+    """
     try:
-        return program.load_xdp(compiler.bytecode(defines=("HAVE_MAY_GOTO",))[0], fds)
+        return _load_variant(fds, ("HAVE_MAY_GOTO",))
     except (CompileError, OSError):
-        return program.load_xdp(compiler.bytecode()[0], fds)
+        return _load_variant(fds, ())
+
+
+def _load_variant(fds: dict[MapId, int], defines: tuple[str, ...]) -> int:
+    for number, name in CALLED.items():
+        fd = program.load_xdp(name, compiler.bytecode(name, defines=defines)[0], fds)
+        try:
+            libbpf.map_update(fds[MapId.MAP_PROGRAMS], ctypes.c_uint32(number), ctypes.c_uint32(fd))
+        finally:
+            os.close(fd)
+    return program.load_xdp(PROGRAM, compiler.bytecode(PROGRAM, defines=defines)[0], fds)
 
 
 # --- removing ----------------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ its value, each a multiple of 8, and the link by which the kernel's allocator ke
 rounds the sum up to one of its sizes.  Every table has a bucket of 16 bytes for each power of two that
 holds ``max_flows``, whatever the classes of the flows, so the cost of a flow depends on the capacity and
 is lowest just below a power of two.  Arrays cost what their values do.
-
-The flow table of class L is planned: keyed by the hot part and a digest of 128 bits.
 """
 
 from __future__ import annotations
@@ -20,14 +18,13 @@ LIMIT_BYTES: Final = 700  # for each flow of a full datapath of a million, all i
 _ELEMENT_HEADER: Final = 48
 _ALLOCATOR_LINK: Final = 8
 _BUCKET: Final = 16
-_DIGEST: Final = 16
 _TABLES: Final = 4  # classes S, M and L, and the UFID index
 _KMALLOC_SIZES: Final = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 
 TABLE_KEYS: Final[dict[SizeClass, int]] = {
     SizeClass.SIZE_S: size_of("key_hot"),
     SizeClass.SIZE_M: size_of("key_hot_mid"),
-    SizeClass.SIZE_L: size_of("key_hot") + _DIGEST,
+    SizeClass.SIZE_L: size_of("key_hot_digest"),
 }
 
 
@@ -45,16 +42,16 @@ def flow_cost(max_flows: int) -> dict[SizeClass, dict[str, float]]:
     """Bytes for each flow of a datapath that is full of flows of one class, all with a UFID.
 
     By component: ``element``, ``ufid_element``, ``buckets``, ``record``, ``tail``, ``actions``,
-    ``free_lists``; their sum is the cost of a flow.  Blocks beyond one for each flow are counted in.
+    ``free_slots``; their sum is the cost of a flow.  All action units are counted in.
     """
-    blocks = Sizes(max_flows=max_flows, max_masks=1).max_blocks / max_flows
+    units = Sizes(max_flows=max_flows, max_masks=1).max_units / max_flows
     n_buckets = 1 << (max_flows - 1).bit_length()
     shared = {
         "ufid_element": element_cost(size_of("ufid_key")),
         "buckets": _TABLES * _BUCKET * n_buckets / max_flows,
         "record": size_of("flow_record"),
         "tail": size_of("flow_tail"),
-        "actions": blocks * size_of("action_block"),
-        "free_lists": size_of("__u32") + blocks * size_of("__u32"),
+        "actions": units * size_of("action_unit"),
+        "free_slots": size_of("__u32"),
     }
     return {size: {"element": element_cost(key), **shared} for size, key in TABLE_KEYS.items()}

@@ -32,6 +32,6 @@ def relocate(code: bytes, fds: Mapping[MapId, int]) -> bytes:
     return bytes(patched)
 
 
-def load_xdp(code: bytes, fds: Mapping[MapId, int]) -> int:
+def load_xdp(name: str, code: bytes, fds: Mapping[MapId, int]) -> int:
     """Load an XDP program that copes with frames in several buffers; its fd.  VerifierError."""
-    return libbpf.prog_load(libbpf.PROG_XDP, "dp_xdp", relocate(code, fds), libbpf.F_XDP_HAS_FRAGS)
+    return libbpf.prog_load(libbpf.PROG_XDP, name, relocate(code, fds), libbpf.F_XDP_HAS_FRAGS)

@@ -5,9 +5,15 @@ import struct
 from ctl import abi
 from ctl.abi import MapId, RecordState
 from ctl.kernel import libbpf
-from ctl.kernel.records import HOT_SIZE, MASK_SIZE, MID_END, key_for_table, size_class, table_key
+from ctl.kernel.records import HOT_SIZE, MASK_SIZE, MID_END, key_for_table, run_of, size_class, table_key
+from ctl.kernel.units import UNIT_SIZE, run_class
 
-TABLES = {MapId.MAP_FLOWS_S: HOT_SIZE, MapId.MAP_FLOWS_M: MID_END, MapId.MAP_UFIDS: 17}
+TABLES = {
+    MapId.MAP_FLOWS_S: HOT_SIZE,
+    MapId.MAP_FLOWS_M: MID_END,
+    MapId.MAP_FLOWS_L: HOT_SIZE + 16,
+    MapId.MAP_UFIDS: 17,
+}
 
 
 def contents(datapath, map_id):
@@ -24,13 +30,30 @@ def numbers(datapath, map_id, count):
     return list(struct.unpack_from(f"<{count}I", datapath.maps.memory(map_id)))
 
 
+def free_runs(datapath):
+    """Every free run of action units below high_unit, as (index, how many)."""
+    memory, found = datapath.maps.memory(MapId.MAP_ACTIONS), []
+    for k, head in enumerate(datapath.reader.control.free_units):
+        while head:
+            found.append((head - 1, 1 << k))
+            (head,) = struct.unpack_from("<I", memory, (head - 1) * UNIT_SIZE)
+    return found
+
+
+def used_runs(datapath):
+    """The runs of action units that live flows refer to, as (index, how many)."""
+    reader = datapath.reader
+    lists = [run_of(reader.record(slot).actions) for slot in reader.live_slots()]
+    return sorted((at, 1 << run_class(units)) for at, units in lists if units)
+
+
 def state_of(datapath):
     """All that a request which fails must leave as it was, comparable."""
     control = datapath.reader.control
     return {
         "tables": {map_id.name: contents(datapath, map_id) for map_id in TABLES},
         "free slots": numbers(datapath, MapId.MAP_FREE_SLOTS, control.n_free_slots),
-        "free blocks": numbers(datapath, MapId.MAP_FREE_BLOCKS, control.n_free_blocks),
+        "units": used_runs(datapath),
         "masks": [bytes(datapath.reader.mask_entry(i)) for i in range(control.n_masks)],
         "live": list(datapath.reader.live_slots()),
         "flows": control.n_flows,
@@ -43,7 +66,7 @@ def occupancy(datapath):
     return {
         "tables": {map_id.name: len(contents(datapath, map_id)) for map_id in TABLES},
         "free slots": sorted(numbers(datapath, MapId.MAP_FREE_SLOTS, control.n_free_slots)),
-        "free blocks": sorted(numbers(datapath, MapId.MAP_FREE_BLOCKS, control.n_free_blocks)),
+        "units": sum(size for _, size in used_runs(datapath)),
         "masks": datapath.reader.live_masks(),
         "n_masks": control.n_masks,
         "flows": control.n_flows,
@@ -59,15 +82,21 @@ def audit(datapath):
     _audit_tables(datapath, live)
     _audit_masks(reader, sizes, live)
     control = reader.control
-    blocks = {reader.record(slot).actions for slot in live}
-    assert len(blocks) == len(live), "two flows share an action block"
     free_slots = numbers(datapath, MapId.MAP_FREE_SLOTS, control.n_free_slots)
-    free_blocks = numbers(datapath, MapId.MAP_FREE_BLOCKS, control.n_free_blocks)
     assert sorted([*free_slots, *live]) == list(range(sizes.max_flows))
-    assert sorted([*free_blocks, *blocks]) == list(range(sizes.max_blocks))
+    _audit_units(datapath)
     assert control.n_flows == len(live)
     assert control.high_slot > max(live, default=-1)
     assert control.dirty == 0
+
+
+def _audit_units(datapath):
+    """Used and free runs lie side by side, without gap or overlap, up to high_unit."""
+    end = 0
+    for at, size in sorted([*used_runs(datapath), *free_runs(datapath)]):
+        assert at == end, "runs of action units overlap or leave a gap"
+        end = at + size
+    assert end == datapath.reader.control.high_unit <= datapath.sizes.max_units
 
 
 def _audit_tables(datapath, live):

@@ -12,7 +12,7 @@ from ctl.kernel.maps import SPECS
 from ctl.kernel.memory import flow_cost
 from ctl.kernel.records import size_class
 from ctl.ufid import Ufid
-from tests.bpf.audit import audit, occupancy, state_of
+from tests.bpf.audit import audit, free_runs, occupancy, state_of
 from tests.bpf.harness import DROP, OUT2, XDP_REDIRECT, match_of, numbered, numbered_v6, udp_frame
 from tests.bpf.harness import bench as make_bench
 
@@ -55,12 +55,12 @@ def test_a_full_table_can_be_changed(datapath):
     for number in range(MAX_FLOWS):
         datapath.flow_new(numbered(number), OUT2)
     with datapath.hold():
-        for turn in range(211):  # three times the spare blocks
+        for turn in range(211):
             for number in range(MAX_FLOWS):
                 datapath.flow_set(numbered(number).key, DROP if turn % 2 else (Output(3),))
     assert {flow.actions for flow in datapath.flow_dump()} == {(Output(3),)}
     assert datapath.flow_flush() == MAX_FLOWS
-    assert datapath.reader.control.n_free_blocks == datapath.sizes.max_blocks
+    assert sum(size for _, size in free_runs(datapath)) == datapath.reader.control.high_unit
 
 
 def test_the_mask_that_is_too_much_changes_nothing(datapath):

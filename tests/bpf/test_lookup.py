@@ -8,6 +8,7 @@ from ctl import abi
 from ctl.abi import MapId
 from ctl.flow import FlowKey, Match, Output
 from ctl.kernel import lifecycle
+from ctl.kernel.records import reference_to
 from tests.bpf.frames import CASES, FROZEN
 from tests.bpf.harness import (
     DROP,
@@ -239,7 +240,9 @@ def test_an_action_list_that_the_program_cannot_read(bench, datapath, counted):
     record = datapath.reader.record(datapath.reader.slot_of_key(flow.match.key))
     good = record.actions
     try:
-        for bad in (good | 1 << 32, datapath.sizes.max_blocks):  # another size class; no such block
+        beyond = reference_to(datapath.sizes.max_units, 1)
+        unused = reference_to(datapath.sizes.max_units - 1, 1)  # of no type
+        for bad in (beyond, unused):
             record.actions = bad
             assert bench.run(UDP4).verdict == XDP_DROP
     finally:

@@ -107,8 +107,8 @@ def test_a_clear_at_any_step_of_reading_gives_no_negative_count(bench, datapath,
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_block_that_is_given_to_another_flow_while_it_is_read(datapath, reader, step):
-    """The list of a flow is one that it had, not what its old block holds by now."""
+def test_units_that_are_given_to_another_flow_while_they_are_read(datapath, reader, step):
+    """The list of a flow is one that it had, not what its old units hold by now."""
     datapath.flow_new(numbered(1), OUT2, UA)
 
     def change():

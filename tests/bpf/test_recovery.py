@@ -97,7 +97,7 @@ def slot(writer, who):
 
 
 def reuse(writer):
-    """Free slots, blocks and a mask and use them again, all by one writer."""
+    """Free slots, units and a mask and use them again, all by one writer."""
     writer.remove([slot(writer, numbered(1)), slot(writer, match_of(in_port=9))])
     writer.insert(NEW_MASK, OUT2, UC)
     writer.modify(slot(writer, UC), DROP)

@@ -26,9 +26,9 @@ def fds():
         os.close(fd)
 
 
-def measure(defines, fds):
-    """What the kernel says of one variant of the program."""
-    fd = program.load_xdp(compiler.bytecode(defines=defines)[0], fds)
+def measure(defines, fds, entry="dp_xdp"):
+    """What the kernel says of one variant of a program."""
+    fd = program.load_xdp(entry, compiler.bytecode(entry, defines=defines)[0], fds)
     try:
         about = libbpf.info(fd, libbpf.ProgInfo)
     finally:
@@ -37,7 +37,11 @@ def measure(defines, fds):
 
 
 def test_every_variant_loads_within_the_budget(fds, tmp_path_factory):
-    found = {name: measure(defines, fds) for name, defines in VARIANTS.items()}
+    found = {
+        f"{entry} {name}": measure(defines, fds, entry)
+        for entry in compiler.ENTRIES
+        for name, defines in VARIANTS.items()
+    }
     text = json.dumps(found, indent=2, sort_keys=True)
     (tmp_path_factory.getbasetemp() / "verifier.json").write_text(text + "\n", encoding="ascii")
     print(f"\n{text}")  # noqa: T201 - for whoever runs it with -s
@@ -49,15 +53,15 @@ def test_every_variant_loads_within_the_budget(fds, tmp_path_factory):
 @pytest.mark.parametrize("defines", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.filterwarnings("error")
 def test_compiling_again_gives_what_is_in_the_cache_and_no_warning(defines):
-    code = compiler._compile(compiler.source_folder(), "datapath.c", "dp_xdp", defines)
-    assert code == compiler.bytecode(defines=defines)[0]
+    codes = compiler._compile(compiler.source_folder(), "datapath.c", compiler.ENTRIES, defines)
+    assert codes == [compiler.bytecode(entry, defines=defines)[0] for entry in compiler.ENTRIES]
 
 
 def test_a_source_that_does_not_compile_says_where(tmp_path):
     (tmp_path / "main.c").write_text("int dp_xdp(struct xdp_md *ctx)\n{\n\treturn no_such_name;\n}\n", encoding="ascii")
     (tmp_path / "kernel").symlink_to(compiler.source_folder() / "kernel")
     with pytest.raises(CompileError) as error:
-        compiler._compile(tmp_path, "main.c", "dp_xdp", ())
+        compiler._compile(tmp_path, "main.c", ("dp_xdp",), ())
     assert "main.c:3:9: error: use of undeclared identifier 'no_such_name'" in error.value.log
 
 
@@ -85,5 +89,5 @@ def test_a_program_that_the_verifier_refuses_says_why(fds):
     """A read behind the frame's end: r0 = *(u8 *)(data + 0) without a check."""
     code = b"".join(struct.pack("<BBhi", *row) for row in ((0x61, 0x12, 0, 0), (0x71, 0x20, 0, 0), (0x95, 0, 0, 0)))
     with pytest.raises(VerifierError, match="outside of the packet") as error:
-        program.load_xdp(code, fds)
+        program.load_xdp("bad", code, fds)
     assert error.value.log.count("\n") > 2

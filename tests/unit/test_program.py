@@ -73,25 +73,28 @@ def test_every_map_of_the_layout_is_described():
 def test_a_map_has_room_and_a_layout(map_id):
     spec = SPECS[map_id]
     assert len(name_of(map_id)) <= 15, "the kernel cuts longer names"
-    assert size_of(spec.key) > 0
-    assert size_of(spec.value) > 0
-    assert {spec.key, spec.value} <= set(abi.BTF_IDS)
+    has_elements = spec.type != libbpf.MAP_RINGBUF
+    assert (size_of(spec.key) > 0) == has_elements
+    assert (size_of(spec.value) > 0) == has_elements
+    assert {spec.key, spec.value} - {""} <= set(abi.BTF_IDS)
     for sizes in (Sizes(max_flows=1, max_masks=1), Sizes(max_flows=1 << 24, max_masks=256)):
         assert 1 <= spec.entries(sizes) <= 1 << 25
 
 
-def test_tables_hold_every_flow_and_blocks_some_more():
+def test_tables_hold_every_flow_and_there_are_units_for_each():
     sizes = Sizes(max_flows=1009, max_masks=31)
-    for map_id in (MapId.MAP_FLOWS_S, MapId.MAP_FLOWS_M, MapId.MAP_UFIDS, MapId.MAP_RECORDS, MapId.MAP_TAILS):
+    tables = (MapId.MAP_FLOWS_S, MapId.MAP_FLOWS_M, MapId.MAP_FLOWS_L, MapId.MAP_UFIDS)
+    for map_id in (*tables, MapId.MAP_RECORDS, MapId.MAP_TAILS, MapId.MAP_FREE_SLOTS):
         assert SPECS[map_id].entries(sizes) == 1009
     assert SPECS[MapId.MAP_MASKS].entries(sizes) == 31
-    assert SPECS[MapId.MAP_ACTIONS].entries(sizes) == SPECS[MapId.MAP_FREE_BLOCKS].entries(sizes) > 1009
+    assert SPECS[MapId.MAP_ACTIONS].entries(sizes) > 1009
+    assert SPECS[MapId.MAP_ACTIONS].entries(Sizes(max_flows=1009, max_masks=31, max_units=7)) == 7
 
 
 def test_what_userspace_maps_are_plain_arrays():
     mapped = {name_of(map_id) for map_id, spec in SPECS.items() if spec.mapped}
     assert mapped == {
-        "control", "masks", "records", "tails", "actions", "free_slots", "free_blocks", "port_info",
+        "control", "masks", "records", "tails", "actions", "free_slots", "port_info",
     }  # fmt: skip
     assert all(SPECS[map_id].type == libbpf.MAP_ARRAY for map_id in MapId if SPECS[map_id].mapped)
     assert all(size_of(spec.value) % 8 == 0 or spec.value == "__u32" for spec in SPECS.values() if spec.mapped)
@@ -159,8 +162,8 @@ def sources(tmp_path):
     return tmp_path
 
 
-def name_for(folder, main="main.c", entry="dp_xdp", defines=()):
-    return compiler._cache_name(folder, main, entry, defines)
+def name_for(folder, main="main.c", defines=()):
+    return compiler._cache_name(folder, main, defines)
 
 
 @pytest.mark.parametrize("name", ["main.c", "a.h", "kernel/b.h"])
@@ -179,9 +182,8 @@ def test_the_name_in_the_cache_changes_with_what_is_asked_for(sources):
         name_for(sources, defines=("A", "B")),
         name_for(sources, defines=("A=B",)),
         name_for(sources, main="a.h"),
-        name_for(sources, entry="dp_tc"),
     }
-    assert len(names) == 6
+    assert len(names) == 5
 
 
 def test_the_name_in_the_cache_changes_with_a_new_and_a_renamed_source(sources, monkeypatch):

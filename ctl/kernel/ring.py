@@ -1,0 +1,120 @@
+"""Reading the datapath's upcalls from their ring buffer.
+
+The ring is shared memory: a page with the consumer's position, which we write, then a page with the
+producer's, and the data twice in a row, so that no record is ever broken by the end.  Each record has a
+header of 8 bytes: its size, with two bits for "being written" and "to be skipped" (linux/bpf.h,
+BPF_RINGBUF_*).  One process reads; it holds a lock that the kernel releases with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import mmap
+import os
+import select
+import struct
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from ctl import abi
+from ctl.abi import MapId, UpcallReason
+from ctl.action import Actions
+from ctl.datapath import Upcall
+from ctl.errors import Busy
+from ctl.flow import FlowKey
+from ctl.kernel import bpffs
+from ctl.kernel.datapath import KernelDatapath
+from ctl.kernel.maps import UPCALL_RING_SIZE
+
+_HEADER: Final = struct.Struct("<II")
+_POSITION: Final = struct.Struct("<Q")
+_BUSY: Final = 1 << 31
+_DISCARD: Final = 1 << 30
+_HAS_USERDATA, _HAS_TUN_PORT, _HAS_ACTIONS = 1, 2, 4
+_HEAD_SIZE: Final = ctypes.sizeof(abi.Upcall)
+
+
+class UpcallReader:
+    """The one listener of a datapath.  A context manager: packets are handed over within the block.
+
+    Busy when another process listens.  What was in the ring before is passed over.
+    """
+
+    def __init__(self, datapath: KernelDatapath) -> None:
+        self._datapath = datapath
+        self._lock = -1
+
+    def __enter__(self) -> Self:
+        fd = self._datapath.maps.fd(MapId.MAP_UPCALLS)
+        self._lock = _lock(self._datapath.name)
+        self._consumer = mmap.mmap(fd, mmap.PAGESIZE)
+        self._producer = mmap.mmap(
+            fd, mmap.PAGESIZE + 2 * UPCALL_RING_SIZE, prot=mmap.PROT_READ, offset=mmap.PAGESIZE
+        )
+        self._poll = select.epoll()
+        self._poll.register(fd, select.EPOLLIN)
+        _POSITION.pack_into(self._consumer, 0, self._produced())
+        self._datapath.reader.control.listener = os.getpid()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self._datapath.reader.control.listener = 0
+        self._poll.close()
+        os.close(self._lock)
+
+    def read(self, timeout_s: float = 0.0) -> list[Upcall]:
+        """What has come since the last call, oldest first; waits up to ``timeout_s`` for the first."""
+        found = list(self._available())
+        if not found and timeout_s > 0:
+            self._poll.poll(timeout_s)
+            found = list(self._available())
+        return found
+
+    def _produced(self) -> int:
+        (position,) = _POSITION.unpack_from(self._producer, 0)
+        return int(position)
+
+    def _available(self) -> Iterator[Upcall]:
+        """Each record is copied before its place is given back."""
+        (position,) = _POSITION.unpack_from(self._consumer, 0)
+        while position < self._produced():
+            at = mmap.PAGESIZE + position % UPCALL_RING_SIZE
+            size, _ = _HEADER.unpack_from(self._producer, at)
+            if size & _BUSY:
+                return
+            start = at + _HEADER.size
+            raw = None if size & _DISCARD else self._producer[start : start + size]
+            position += (_HEADER.size + (size & ~_DISCARD) + 7) & ~7
+            _POSITION.pack_into(self._consumer, 0, position)
+            if raw is not None:
+                yield decode(raw, self._datapath.reader.action_list)
+
+
+def decode(raw: bytes, actions: Callable[[int], Actions]) -> Upcall:
+    """One record: struct upcall and the frame.  ``actions`` gives the list of a reference."""
+    head = abi.Upcall.from_buffer_copy(raw)
+    return Upcall(
+        reason="miss" if head.reason == UpcallReason.UPCALL_MISS else "action",
+        key=FlowKey(bytes(head.key)),
+        packet=raw[_HEAD_SIZE : _HEAD_SIZE + head.packet_size],
+        frame_size=head.frame_size,
+        time_ns=head.time_ns,
+        cpu=head.cpu,
+        pid=head.pid,
+        userdata=bytes(head.userdata[: head.userdata_size]) if head.has & _HAS_USERDATA else None,
+        egress_tun_port=head.tun_port if head.has & _HAS_TUN_PORT else None,
+        actions=actions(head.actions) if head.has & _HAS_ACTIONS else None,
+    )
+
+
+def _lock(name: str) -> int:
+    """The listener's lock, on the folder of the links."""
+    fd = os.open(bpffs.folder(name) / "links", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise Busy(f"another process reads the upcalls of {name}", "one at a time") from None
+    return fd

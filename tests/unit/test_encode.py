@@ -1,0 +1,96 @@
+"""Action lists as units: back again the same, and the bytes that the program reads."""
+
+import ctypes
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctl import abi, fields
+from ctl.abi import ActionType
+from ctl.action import Drop, Hash, HashAlgorithm, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace
+from ctl.errors import FlowInvalid, NotSupported
+from ctl.kernel.encode import decode, encode
+from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
+
+U32 = st.integers(0, 2**32 - 1)
+SECTIONS = ("eth", "ipv4", "ipv6", "tcp", "udp")
+
+
+def sets(section):
+    rows = fields.SECTIONS[section]
+    numbers = st.tuples(*(st.integers(0, row.full) for row in rows))
+
+    def masked(pair):
+        value, mask = pair
+        mask = tuple(0 if row.leaf in ("ip_proto", "ip_frag") else bits for row, bits in zip(rows, mask, strict=True))
+        return Set(section, tuple(v & m for v, m in zip(value, mask, strict=True)), mask)
+
+    return numbers.map(lambda value: Set(section, value)) | st.tuples(numbers, numbers).map(masked)
+
+
+simple = st.one_of(
+    U32.map(Output),
+    U32.map(Drop),
+    st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF)),
+    st.just(PopVlan()),
+    U32.map(Recirc),
+    st.builds(Hash, st.sampled_from(HashAlgorithm), U32),
+    st.builds(Trunc, U32),
+    st.builds(Userspace, U32, st.none() | st.binary(max_size=128), st.none() | U32, st.booleans()),
+)
+lists = st.lists(simple | st.sampled_from(SECTIONS).flatmap(sets), max_size=40).map(tuple)
+
+
+@given(lists)
+def test_a_list_comes_back_as_it_was(actions):
+    raw = encode(actions)
+    assert len(raw) % UNIT_SIZE == 0
+    assert decode(raw) == actions
+
+
+def test_nothing_takes_nothing():
+    assert encode(()) == b""
+    assert decode(b"") == ()
+
+
+def test_an_output_is_one_unit():
+    assert encode((Output(7),)) == struct.pack("<BBHIQ", ActionType.ACTION_OUTPUT, 0, 0, 7, 0)
+
+
+def test_operands_lie_where_the_header_says():
+    raw = encode((Set("ipv4", (0x0A000001, 0x0B000002, 0, 3, 64, 0), (0xFFFFFFFF, 0xFF000000, 0, 0xFF, 0, 0)),))
+    value = abi.SetIpv4.from_buffer_copy(raw, UNIT_SIZE)
+    mask = abi.SetIpv4.from_buffer_copy(raw, UNIT_SIZE + ctypes.sizeof(abi.SetIpv4))
+    assert (value.src, value.dst, value.tos, value.ttl) == (0x0A000001, 0x0B000000, 3, 0)
+    assert (mask.src, mask.dst, mask.tos, mask.ttl, mask.proto) == (0xFFFFFFFF, 0xFF000000, 0xFF, 0, 0)
+
+
+def test_ipv6_takes_three_units_for_each_half():
+    raw = encode((Set("ipv6", (1, 2, 3, 6, 5, 64, 0)),))
+    assert len(raw) == 7 * UNIT_SIZE
+    value = abi.SetIpv6.from_buffer_copy(raw, UNIT_SIZE)
+    assert (bytes(value.src)[-1], bytes(value.dst)[-1], value.label, value.tclass, value.hop_limit) == (1, 2, 3, 5, 64)
+
+
+def test_ports_are_in_network_order():
+    raw = encode((Set("udp", (0x1234, 0)),))
+    assert raw[8:16] == bytes.fromhex("12340000ffffffff")
+
+
+@pytest.mark.parametrize("section", ["skb_mark", "skb_priority", "sctp"])
+def test_what_is_not_executed_is_refused(section):
+    rows = fields.SECTIONS[section]
+    with pytest.raises(NotSupported):
+        encode((Output(1), Set(section, (0,) * len(rows))))
+
+
+def test_limits_of_a_list():
+    ipv6 = Set("ipv6", (0,) * len(fields.SECTIONS["ipv6"]))
+    assert len(encode((ipv6,) * 64)) == 64 * 7 * UNIT_SIZE <= MAX_UNITS * UNIT_SIZE
+    cookie = Userspace(1, bytes(128))
+    with pytest.raises(FlowInvalid):
+        encode((cookie,) * 64)
+    with pytest.raises(NotSupported):
+        encode((Userspace(1, bytes(129)),))
