@@ -42,10 +42,10 @@ def main():
             try:
                 seed(number)(one_round)()
             except BaseException:
-                print(f"seed {number}, after {dict(played)}", flush=True)
+                sys.stderr.write(f"seed {number}, after {dict(played)}\n")
                 raise
             number += 1
-    print(f"seeds {wanted.seed} to {number - 1}: {dict(played)}, no difference")
+    sys.stdout.write(f"seeds {wanted.seed} to {number - 1}: {dict(played)}, no difference\n")
 
 
 if __name__ == "__main__":
