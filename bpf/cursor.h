@@ -29,6 +29,22 @@ INLINE void cursor_skip(struct cursor *c, __u32 size)
 	c->pos += size;
 }
 
+/*
+ * Stand where the cursor stands, somewhere in the first "reach" bytes behind start, a power of two.
+ *
+ * Verifier: paths that arrive at one place with different offsets are followed separately from there
+ * to the end of the program, every look-up included.  A difference of two packet pointers is a number
+ * it knows nothing of, so after this they look alike.  Without it 463,000 instructions are processed
+ * instead of 14,000 (6.18, may_goto), 741,000 instead of 287,000 without may_goto.
+ */
+INLINE void cursor_blur(struct cursor *c, const void *start, __u32 reach)
+{
+	const void *pos = c->pos;
+
+	asm volatile("" : "+r"(pos));	/* or the compiler knows the difference */
+	c->pos = start + ((__u64)(pos - start) & (reach - 1));
+}
+
 INLINE __u16 be16(__u16 x)		/* both ways */
 {
 	return __builtin_bswap16(x);

@@ -25,6 +25,7 @@ from typing import Final, Self
 
 from ctl import abi
 from ctl.abi import ActionType, MapId, RecordState, SizeClass
+from ctl.datapath import check_actions, full
 from ctl.errors import Busy, CtlError, NotSupported, TableFull
 from ctl.flow import Actions, Flow, FlowKey, FlowStats, Match
 from ctl.kernel import grace, libbpf
@@ -123,7 +124,11 @@ class Writer(RecordReader):
         record, tail = self.record(slot), self.tail(slot)
         tail.base_packets += counted.packets
         tail.base_bytes += counted.bytes
-        record.clear_epoch = record.clear_epoch % 255 + 1
+        epoch = record.clear_epoch % 255 + 1
+        for bit, seen in enumerate(record.tcp_flags):
+            if seen == epoch:  # 255 CLEARs ago; what the program writes here now is not this number
+                record.tcp_flags[bit] = 0
+        record.clear_epoch = epoch
         self.control.generation += 1
 
     def remove(self, slots: list[int]) -> list[Flow]:
@@ -169,8 +174,7 @@ class Writer(RecordReader):
         )
 
     def _full(self, what: str, option: str) -> TableFull:
-        name = self._folder.name
-        return TableFull(f"{name} is full: {what}", f"ctl del-dp {name} && ctl add-dp {name} {option} NUMBER")
+        return full(self._folder.name, what, option)
 
     def _free_mask_id(self) -> int | None:
         """The lowest mask id that no program can still be looking at."""
@@ -331,8 +335,7 @@ class Writer(RecordReader):
 
 def block_of(actions: Actions) -> bytes:
     """An action list as struct action_block.  NotSupported for one that the program cannot execute."""
-    if len(actions) > 1:
-        raise NotSupported("an action list of this datapath has at most one output")
+    check_actions(actions)
     raw = struct.pack("<II", len(actions), 0)
     for action in actions:
         raw += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
