@@ -206,7 +206,8 @@ enum record_state {
  * A flow's record, found by its slot.  Its life: free -> prepared -> live -> retiring -> free.  From
  * prepared to retiring the key, the UFID and the mask id do not change; the slot is used again only
  * after a grace period.  "actions" is replaced by one aligned 8-byte store.  The program writes
- * packets, bytes, used_ns and tcp_flags, nobody else does while the flow can be hit.
+ * packets, bytes, used_ns and tcp_flags, nobody else does while the flow can be hit; only a CLEAR zeroes
+ * the flags that have the number of the epoch which it begins, as it had 255 CLEARs ago.
  */
 struct flow_record {
 	struct key_hot key;		/* the other parts: struct flow_tail at the same slot */

@@ -4,7 +4,7 @@
  *
  * A flow has one line of counters that all CPUs add to atomically: exact, in the cache line that the
  * look-up has just verified, and half the memory of a line per CPU.  Ports and the datapath count per
- * CPU.  No counter is ever written from userspace while it can be hit.
+ * CPU.  No counter is ever written from userspace while it can be hit, but for flags of a CLEAR long ago.
  */
 #ifndef UFID_STATS_H
 #define UFID_STATS_H

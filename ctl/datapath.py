@@ -1,8 +1,10 @@
 """The datapath flow interface: what every datapath does, in one Protocol.
 
-The kernel datapath (`ctl.kernel.datapath`) implements it over BPF maps.  Semantics are those of the
+The kernel datapath (`ctl.kernel.datapath`) implements it over BPF maps, the model (`ctl.model`) in plain
+Python.  Semantics are those of the
 OVS datapath flow interface: a flow is named by its UFID if it has one, else by its concrete key, and
-never by the other.  Every call checks its request completely before it changes anything.
+never by the other.  Every call checks its request completely before it changes anything.  What there is
+to say when a request is refused stands at the end of this module, so that all datapaths say the same.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ctl.action import Actions
+from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.ufid import Ufid
 
@@ -127,3 +130,37 @@ class Datapath(Protocol):
     def flow_dump(self) -> Iterator[Flow]:
         """Every flow once.  Not a snapshot: flows that come or go meanwhile may be in it or not."""
         ...
+
+
+# --- refusals ----------------------------------------------------------------------------------------
+
+
+def ufid_exists(ufid: Ufid) -> Exists:
+    """A flow with that UFID is there already."""
+    return Exists(f"a flow with {ufid} exists", f"ctl get-flow {ufid}, or change it with ctl mod-flow")
+
+
+def match_exists(holder: Ufid | None) -> Exists:
+    """A flow with that mask and masked key is there, or one with that concrete key: ``holder``'s."""
+    name = str(holder) if holder else "identified by its key"
+    return Exists(f"a flow with the same match exists, {name}", "change that one with ctl mod-flow")
+
+
+def no_flow(datapath: str, who: FlowId) -> NotFound:
+    """No flow has that name."""
+    name = "identified by that key" if isinstance(who, FlowKey) else f"with {who}"
+    return NotFound(
+        f"{datapath} has no flow {name}",
+        "a flow that has a UFID is found by that alone; ctl dump-flows lists them",
+    )
+
+
+def full(datapath: str, what: str, option: str) -> TableFull:
+    """A table has no room; ``option`` is what makes it larger."""
+    return TableFull(f"{datapath} is full: {what}", f"ctl del-dp {datapath} && ctl add-dp {datapath} {option} NUMBER")
+
+
+def check_actions(actions: Actions) -> None:
+    """NotSupported for a list that no datapath carries out yet."""
+    if len(actions) > 1:
+        raise NotSupported("an action list of this datapath has at most one output")

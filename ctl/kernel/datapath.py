@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
-from ctl.datapath import DatapathStats, Port, PortStats
-from ctl.errors import Absent, CtlError, Exists, Failure, NotFound
 from ctl.action import Actions
+from ctl.datapath import DatapathStats, Port, PortStats, match_exists, no_flow, ufid_exists
+from ctl.errors import Absent, CtlError, Failure, NotFound
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of
@@ -117,15 +117,13 @@ class KernelDatapath:
 
     def _refuse_existing(self, table: RecordReader, match: Match, ufid: Ufid | None) -> None:
         if ufid is not None and table.slot_of_ufid(ufid) is not None:
-            raise Exists(f"a flow with {ufid} exists", f"ctl get-flow {ufid}, or change it with ctl mod-flow")
+            raise ufid_exists(ufid)
         mask_id = table.mask_id_of(match.mask)
         slot = None if mask_id is None else table.slot_of_match(mask_id, match.masked)
         if slot is None and ufid is None:
             slot = table.slot_of_key(match.key)
         if slot is not None:
-            holder = self._at(table, slot).ufid
-            name = str(holder) if holder else "identified by its key"
-            raise Exists(f"a flow with the same match exists, {name}", "change that one with ctl mod-flow")
+            raise match_exists(self._at(table, slot).ufid)
 
     def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
         """See `ctl.datapath.Datapath`."""
@@ -169,11 +167,7 @@ class KernelDatapath:
     def _find(self, table: RecordReader, who: FlowId) -> int:
         slot = table.slot_of_key(who) if isinstance(who, FlowKey) else table.slot_of_ufid(who)
         if slot is None:
-            name = "identified by that key" if isinstance(who, FlowKey) else f"with {who}"
-            raise NotFound(
-                f"{self.name} has no flow {name}",
-                "a flow that has a UFID is found by that alone; ctl dump-flows lists them",
-            )
+            raise no_flow(self.name, who)
         return slot
 
     @staticmethod

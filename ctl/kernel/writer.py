@@ -26,6 +26,7 @@ from typing import Final, Self
 from ctl import abi
 from ctl.abi import MapId, RecordState, SizeClass
 from ctl.action import Actions
+from ctl.datapath import full
 from ctl.errors import Busy, CtlError, TableFull
 from ctl.flow import Flow, FlowKey, FlowStats, Match
 from ctl.kernel import grace, libbpf
@@ -123,7 +124,11 @@ class Writer(RecordReader):
         record, tail = self.record(slot), self.tail(slot)
         tail.base_packets += counted.packets
         tail.base_bytes += counted.bytes
-        record.clear_epoch = record.clear_epoch % 255 + 1
+        epoch = record.clear_epoch % 255 + 1
+        for bit, seen in enumerate(record.tcp_flags):
+            if seen == epoch:  # 255 CLEARs ago; what the program writes here now is not this number
+                record.tcp_flags[bit] = 0
+        record.clear_epoch = epoch
         self.control.generation += 1
 
     def remove(self, slots: list[int]) -> list[Flow]:
@@ -162,8 +167,7 @@ class Writer(RecordReader):
         return mask_id
 
     def _full(self, what: str, option: str) -> TableFull:
-        name = self._folder.name
-        return TableFull(f"{name} is full: {what}", f"ctl del-dp {name} && ctl add-dp {name} {option} NUMBER")
+        return full(self._folder.name, what, option)
 
     def _free_mask_id(self) -> int | None:
         """The lowest mask id that no program can still be looking at."""

@@ -1,0 +1,73 @@
+"""The program and its control side against the model.  For longer: tests/long_differential.py."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from ctl.flow import FlowKey, Match, Output
+from ctl.packet import extract
+from ctl.ufid import Ufid
+from tests.differential import cases, pair, play
+from tests.golden.packets import EVERY_CUT, GOLDEN, IN_PORT
+
+U1 = Ufid(b"\1")
+ANY = FlowKey.of()
+
+
+@pytest.fixture(scope="module")
+def both():
+    with pair() as made:
+        yield made
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=cases())
+def test_same_flows_and_packets(both, steps):
+    play(both, steps)
+
+
+def test_golden_packets_cut_at_every_length_have_the_same_key(both):
+    """From 14 bytes: a test run takes no shorter frame."""
+    both.begin()
+    for frame in EVERY_CUT:
+        if len(frame) >= 14:
+            both.packet(frame, IN_PORT)
+    both.end()
+
+
+def test_a_key_has_nothing_of_the_packet_before(both):
+    both.begin()
+    by_id = {row.id: row.frame for row in GOLDEN}
+    for name in ("nd-both", "udp", "qinq", "mpls-3", "ipv6-udp", "arp-request", "unknown-type"):
+        both.packet(by_id[name], IN_PORT)
+    both.end()
+
+
+def test_two_outputs_are_refused_and_cost_nothing(both):
+    """Every slot, block and mask that the refused calls could have kept is there afterwards."""
+    both.begin()
+    kernel = both.kernel
+    both.control("flow_new", Match(ANY, ANY), (Output(1),), U1)
+    control = kernel.reader.control
+    before = control.n_free_slots, control.n_free_blocks, control.n_masks
+    for leaf in ("in_port", "eth_type", "ip_proto"):
+        mask = FlowKey.of(**{leaf: 0xFF})
+        both.control("flow_new", Match(ANY, mask), (Output(1), Output(2)), Ufid(b"\2"))
+        both.control("flow_set", U1, (Output(1), Output(2)))
+    assert (control.n_free_slots, control.n_free_blocks, control.n_masks) == before
+    both.end()
+
+
+def test_flags_of_a_clear_long_ago_do_not_come_back(both):
+    """A CLEAR's number is one of 255: after as many, the flags of the first must not count again."""
+    both.begin()
+    both.control("flow_new", Match(ANY, ANY), (), U1)
+    both.packet(next(row.frame for row in GOLDEN if row.id == "tcp"), IN_PORT)
+    with both.kernel.hold():
+        for _ in range(255):
+            both.control("flow_set", U1, None, clear=True)
+    both.control("flow_get", U1)
+    both.end()
+
+
+def test_frames_of_the_golden_rows_are_not_too_short():
+    assert all(extract(row.frame, IN_PORT) for row in GOLDEN)

@@ -1,0 +1,197 @@
+"""The kernel datapath and the model side by side: both get the same flows and packets, and must agree.
+
+`Pair` is the two datapaths.  `cases()` makes lists of steps for hypothesis; `play` takes the steps one
+by one and compares after each what there is to compare: verdict, key, result or refusal, and at the end
+every counter.
+"""
+
+import ctypes
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+from hypothesis import strategies as st
+
+from ctl import abi
+from ctl.abi import KEY_LEAVES, MapId
+from ctl.datapath import PortStats
+from ctl.errors import CtlError
+from ctl.flow import FlowKey, Match, Output
+from ctl.model import ModelDatapath
+from ctl.packet import extract
+from ctl.ufid import Ufid
+from tests.bpf.harness import PORTS, XDP_DROP, XDP_REDIRECT, bench
+from tests.frames import whole
+from tests.golden.packets import GOLDEN
+
+MAX_FLOWS, MAX_MASKS = 7, 4
+
+
+class Pair:
+    """A kernel datapath on its bench, and the model of it."""
+
+    def __init__(self, made):
+        self.kernel = made.datapath
+        self._bench = made
+        self.model = None
+        self._before = None
+
+    def begin(self):
+        """Empty both.  Counters of the kernel's go on, and are compared from here."""
+        self.kernel.flow_flush()
+        self.model = ModelDatapath(self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS)
+        for number in (0, *PORTS):
+            self.model.add_port(number)
+        self._before = counters(self.kernel)
+
+    def packet(self, frame, in_port):
+        """One packet through both."""
+        verdict, key = self._run(frame, in_port)
+        expected = self.model.process(frame, -1 if in_port is None else in_port)
+        assert verdict == (XDP_DROP if expected.out_port is None else XDP_REDIRECT), expected
+        assert expected.key is None or key == expected.key
+
+    def control(self, call, *arguments, **options):
+        """One call of the `Datapath` protocol on both."""
+        got, expected = (outcome(getattr(d, call), *arguments, **options) for d in (self.kernel, self.model))
+        assert got == expected
+
+    def end(self):
+        """All flows and counters."""
+        got, expected = (sorted(map(told, d.flow_dump())) for d in (self.kernel, self.model))
+        assert got == expected
+        after, model = counters(self.kernel), counters(self.model)
+        assert {name: after[name] - self._before[name] for name in after} == model
+
+    def _run(self, frame, in_port):
+        """The program's return value, and the key that it leaves in this processor's working memory."""
+        allowed = os.sched_getaffinity(0)
+        cpu = min(allowed)
+        os.sched_setaffinity(0, {cpu})
+        try:
+            verdict = self._bench.run(frame, in_port).verdict
+        finally:
+            os.sched_setaffinity(0, allowed)
+        scratch = self.kernel.maps.per_cpu(MapId.MAP_SCRATCH, 0, abi.Scratch)[cpu]
+        return verdict, FlowKey(bytes(scratch.key))
+
+
+@contextmanager
+def pair():
+    """A pair, whose tables are small enough to be full at times."""
+    with bench(MAX_FLOWS, MAX_MASKS) as made:
+        yield Pair(made)
+
+
+def outcome(call, *arguments, **options):
+    """What a call returned, or how it was refused, in a form that can be compared."""
+    try:
+        return told(call(*arguments, **options))
+    except CtlError as e:
+        return type(e), e.message, e.hint
+
+
+def told(flow):
+    """A flow without what the two need not agree on: the generation, and when it was hit."""
+    stats = (flow.stats.packets, flow.stats.bytes, flow.stats.used_ms is not None, flow.stats.tcp_flags)
+    name = flow.ufid.octets if flow.ufid else b""
+    return name, flow.match.key.raw, flow.match.mask.raw, [a.port for a in flow.actions], stats
+
+
+def counters(datapath):
+    """Every counter of a datapath and its ports, by name."""
+    stats, ports = datapath.stats(), datapath.port_stats()
+    return {
+        **{name: getattr(stats, name) for name in ("hit", "missed", "lost", "mask_hit", "stale")},
+        **stats.drops,
+        **{(n, f.name): getattr(s, f.name) for n, s in ports.items() for f in fields(PortStats)},
+    }
+
+
+# --- cases -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Packet:
+    frame: bytes
+    in_port: int | None  # None: a device that is no port
+
+    def play(self, pair):
+        pair.packet(self.frame, self.in_port)
+
+
+@dataclass(frozen=True)
+class New:
+    match: Match
+    actions: tuple
+    ufid: Ufid | None
+
+    def play(self, pair):
+        pair.control("flow_new", self.match, self.actions, self.ufid)
+
+
+@dataclass(frozen=True)
+class Change:
+    who: Ufid | FlowKey
+    actions: tuple | None
+    clear: bool
+
+    def play(self, pair):
+        pair.control("flow_set", self.who, self.actions, clear=self.clear)
+
+
+@dataclass(frozen=True)
+class Delete:
+    who: Ufid | FlowKey
+
+    def play(self, pair):
+        pair.control("flow_del", self.who)
+
+
+@dataclass(frozen=True)
+class Get:
+    who: Ufid | FlowKey
+
+    def play(self, pair):
+        pair.control("flow_get", self.who)
+
+
+LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < ctypes.sizeof(abi.KeyHotMid) and name != "mask_id"]
+UFIDS = [Ufid(octets) for octets in (b"\1", b"\1\0", bytes(16), b"\1" * 16)]
+actions = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
+ufids = st.sampled_from(UFIDS)
+
+
+@st.composite
+def masks(draw):
+    """Some leaves, most of them whole: the others by any of their bits."""
+    leaves = {}
+    for name in draw(st.lists(st.sampled_from(LEAVES), unique=True, max_size=4)):
+        ones = (1 << 8 * KEY_LEAVES[name][1]) - 1
+        leaves[name] = draw(st.sampled_from((ones, ones, ones & ~1, ones << 1 & ones)) | st.integers(0, ones))
+    return FlowKey.of(**leaves)
+
+
+@st.composite
+def cases(draw):
+    """Some flows, then any steps, over few frames and masks: packets hit, flows overlap and collide."""
+    known = draw(st.lists(whole | st.sampled_from(GOLDEN).map(lambda row: row.frame), min_size=1, max_size=3))
+    frames = st.sampled_from([frame.ljust(14, b"\0") for frame in known])
+    ports = st.sampled_from(PORTS)
+    some_masks = st.sampled_from(draw(st.lists(masks(), min_size=1, max_size=5)))
+    keys = st.builds(extract, frames, ports)
+    who = st.one_of(ufids, ufids, keys)
+    new = st.builds(New, st.builds(Match, keys, some_masks), actions, st.none() | ufids)
+    packet = st.builds(Packet, frames, ports)
+    stray = st.builds(Packet, frames, st.none())
+    change = st.builds(Change, who, st.none() | actions, st.booleans())
+    step = st.one_of(new, new, packet, packet, packet, change, st.builds(Delete, who), st.builds(Get, who), stray)
+    return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
+
+
+def play(pair, steps):
+    """The steps from the beginning."""
+    pair.begin()
+    for step in steps:
+        step.play(pair)
+    pair.end()

@@ -1,0 +1,87 @@
+"""The pure C headers on this machine: a compiler, and the driver with sanitizers in it."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from ctl import abi
+from ctl.flow import KEY_SIZE, FlowKey
+
+HERE = pathlib.Path(__file__).resolve().parent
+BPF = HERE.parents[1] / "bpf"
+FLAGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-DHOST_BUILD", f"-I{BPF}")
+SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+
+
+class Driver:
+    """A running driver.c.  A sanitizer's report fails the call that provoked it."""
+
+    def __init__(self, program):
+        self._log = program.with_suffix(".log")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+
+    def extract(self, frame, in_port):
+        """The key of a frame, None when it is refused."""
+        answer = self._ask(struct.pack("=cHI", b"K", in_port, len(frame)) + frame, 4 + KEY_SIZE)
+        reason = abi.DropReason(int.from_bytes(answer[:4], "little"))
+        assert reason in (abi.DropReason.DROP_NONE, abi.DropReason.DROP_SHORT_FRAME)
+        return FlowKey(answer[4:]) if reason == abi.DropReason.DROP_NONE else None
+
+    def mask(self, key, recorded, mask):
+        """key AND mask, and whether a recorded key differs from it where the mask compares.  Hot parts."""
+        answer = self._ask(b"M" + key + recorded + mask, 72)
+        return answer[:64], any(answer[64:])
+
+    def _ask(self, request, size):
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(request)
+            self._process.stdin.flush()
+        answer = self._process.stdout.read(size)
+        if len(answer) != size:
+            status = self._process.wait()
+            pytest.fail(f"the driver ended with status {status} at {request.hex()}\n{self._log.read_text()}")
+        return answer
+
+    def close(self):
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        return self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def clang():
+    found = next(filter(None, map(shutil.which, ("clang", "clang-14", "clang-15", "clang-16"))), None)
+    if found is None:
+        pytest.skip("clang is not installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def driver_of(clang, tmp_path_factory):
+    """Starts the driver of a source file of this folder; all end with the session."""
+    folder = tmp_path_factory.mktemp("host")
+    with contextlib.ExitStack() as stack:
+
+        def start(source):
+            program = folder / pathlib.Path(source).stem
+            subprocess.run([clang, *FLAGS, *SANITIZERS, HERE / source, "-o", program], check=True)
+            driver = Driver(program)
+            stack.callback(driver.close)
+            return driver
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def driver(driver_of):
+    """One driver for all tests that expect nothing bad of it."""
+    driver = driver_of("driver.c")
+    yield driver
+    assert driver.close() == os.EX_OK

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * driver.c - the datapath's pure headers in a process, for tests and sanitizers.
+ *
+ * Reads requests from stdin and answers each on stdout, all numbers in host order:
+ *
+ *	'K' u16 in_port, u32 size, frame	-> u32 enum drop_reason, struct flow_key
+ *	'M' key, recorded, mask: 64 bytes each	-> masked key, 64 bytes; u64, zero if nothing differs
+ *
+ * A frame lies at the very end of an allocation of its own, so that a read beyond it is seen.  A key
+ * starts as garbage wherever the extractor promises to write.
+ */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "key.h"
+#include "mask.h"
+
+static void get(void *to, size_t size)
+{
+	if (size && fread(to, size, 1, stdin) != 1)
+		exit(2);
+}
+
+static void put(const void *from, size_t size)
+{
+	if (fwrite(from, size, 1, stdout) != 1)
+		exit(3);
+}
+
+static void answer_key(void)
+{
+	struct flow_key key = {};
+	__u32 size, reason;
+	__u16 in_port;
+	__u8 *frame;
+
+	get(&in_port, sizeof(in_port));
+	get(&size, sizeof(size));
+	frame = malloc(size);
+	if (!frame)
+		exit(4);
+	get(frame, size);
+	memset(&key, 0xa5, offsetof(struct flow_key, cold.tun_ipv6_src));
+	reason = key_extract((struct cursor){ frame, frame + size }, in_port, &key);
+	free(frame);
+	put(&reason, sizeof(reason));
+	put(&key, sizeof(key));
+}
+
+static void answer_mask(void)
+{
+	struct key_hot key, recorded, mask, masked;
+	__u64 differs;
+
+	get(&key, sizeof(key));
+	get(&recorded, sizeof(recorded));
+	get(&mask, sizeof(mask));
+	mask_part(&masked, &key, &mask);
+	differs = mask_differs(&recorded, &masked, &mask);
+	put(&masked, sizeof(masked));
+	put(&differs, sizeof(differs));
+}
+
+int main(void)
+{
+	for (int what; (what = getchar()) != EOF; fflush(stdout)) {
+		if (what == 'K')
+			answer_key();
+		else if (what == 'M')
+			answer_mask();
+		else
+			return 1;
+	}
+	return 0;
+}
