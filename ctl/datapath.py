@@ -77,14 +77,16 @@ class Datapath(Protocol):
     def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
         """Install a flow (OVS: FLOW_NEW with NLM_F_CREATE).
 
-        Exists when the UFID is taken, or when a flow has the same mask and masked key; TableFull.
+        FlowInvalid for actions that a flow of this match cannot have; Exists when the UFID is taken, or
+        when a flow has the same mask and masked key; TableFull.
         """
         ...
 
     def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
         """Replace the actions (None: leave them) and, with ``clear``, zero the statistics.
 
-        Returns the flow with its new actions and the statistics from before the clearing.  NotFound.
+        Returns the flow with its new actions and the statistics from before the clearing.  NotFound;
+        FlowInvalid for actions that the flow cannot have.
         """
         ...
 

@@ -24,6 +24,7 @@ from ctl.kernel.records import RecordReader
 from ctl.kernel.writer import Writer
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
+from ctl.validate_actions import check_actions
 
 
 def read_meta(name: str) -> abi.DpMeta | None:
@@ -104,6 +105,7 @@ class KernelDatapath:
 
     def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
         """See `ctl.datapath.Datapath`."""
+        check_actions(actions, match.masked, match.mask)
         with self.hold() as writer:
             self._refuse_existing(writer, match, ufid)
             return self._at(writer, writer.insert(match, actions, ufid))
@@ -125,6 +127,8 @@ class KernelDatapath:
         with self.hold() as writer:
             slot = self._find(writer, who)
             if actions is not None:
+                match = self._at(writer, slot).match
+                check_actions(actions, match.masked, match.mask)
                 writer.modify(slot, actions)
             flow = self._at(writer, slot)
             if clear:

@@ -26,7 +26,7 @@ from typing import Final, Self
 from ctl import abi
 from ctl.abi import ActionType, MapId, RecordState, SizeClass
 from ctl.errors import Busy, CtlError, NotSupported, TableFull
-from ctl.flow import Actions, Flow, FlowKey, Match
+from ctl.flow import Actions, Flow, FlowKey, Match, Output
 from ctl.kernel import grace, libbpf
 from ctl.kernel.maps import Maps, Sizes
 from ctl.kernel.records import (
@@ -88,9 +88,10 @@ class Writer(RecordReader):
         size = size_class(match.mask)
         if size == SizeClass.SIZE_L:
             raise NotSupported("this datapath does not match neighbour discovery, tunnels or conntrack tuples yet")
+        encoded = encoded_block(actions)
         slot, block, mask_id = self._reserve(match.mask)
         self._hold_mask(mask_id, match.mask, size)
-        self._fill_block(block, actions)
+        self._fill_block(block, encoded)
         key = match.masked if ufid else match.key
         self._fill_record(slot, key_for_table(key, mask_id), size, block, ufid)
         self.control.high_slot = max(self.control.high_slot, slot + 1)
@@ -99,10 +100,11 @@ class Writer(RecordReader):
 
     def modify(self, slot: int, actions: Actions) -> None:
         """Replace a flow's actions."""
+        encoded = encoded_block(actions)
         if not self.control.n_free_blocks:
             self.settle()
         block = self._pop(MapId.MAP_FREE_BLOCKS, "n_free_blocks")
-        self._fill_block(block, actions)
+        self._fill_block(block, encoded)
         record = self.record(slot)
         old = record.actions
         record.actions = block
@@ -179,13 +181,8 @@ class Writer(RecordReader):
             self.control.n_masks = max(self.control.n_masks, mask_id + 1)
         entry.flows += 1
 
-    def _fill_block(self, block: int, actions: Actions) -> None:
-        if len(actions) > 1:
-            raise NotSupported("an action list of this datapath has at most one output")
-        raw = struct.pack("<II", len(actions), 0)
-        for action in actions:
-            raw += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
-        self._actions[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = raw.ljust(BLOCK_SIZE, b"\0")
+    def _fill_block(self, block: int, encoded: bytes) -> None:
+        self._actions[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = encoded
 
     def _fill_record(self, slot: int, key: bytes, size: SizeClass, block: int, ufid: Ufid | None) -> None:
         generation = (self.record(slot).generation + 1) & 0xFFFFFFFF
@@ -322,6 +319,18 @@ class Writer(RecordReader):
             entry.flows = flows
             entry.live = bool(flows)
         self.control.n_masks = 1 + max((i for i, flows in counts.items() if flows), default=-1)
+
+
+def encoded_block(actions: Actions) -> bytes:
+    """A struct action_block.  NotSupported for a list that the program does not execute."""
+    block = struct.pack("<II", len(actions), 0)
+    for action in actions:
+        if not isinstance(action, Output):
+            raise NotSupported(f"this datapath does not execute {action.name} yet")
+        block += struct.pack("<HHI", ActionType.ACTION_OUTPUT, 0, action.port)
+    if len(block) > BLOCK_SIZE:
+        raise NotSupported("this datapath does not execute several outputs yet")
+    return block.ljust(BLOCK_SIZE, b"\0")
 
 
 def lock_folder(folder: pathlib.Path, timeout_s: float) -> int:
