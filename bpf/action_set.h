@@ -27,13 +27,13 @@ struct csum_place {
 	__u32 header_size;
 };
 
-INLINE struct csum_place act_csum_place(__u8 proto)
+INLINE struct csum_place act_csum_place(__be16 eth_type, __u8 proto)
 {
 	if (proto == PROTO_TCP)
 		return (struct csum_place){ __builtin_offsetof(struct tcp_header, csum), sizeof(struct tcp_header) };
 	if (proto == PROTO_UDP)
 		return (struct csum_place){ __builtin_offsetof(struct udp_header, csum), sizeof(struct udp_header) };
-	if (proto == PROTO_ICMPV6)
+	if (proto == PROTO_ICMPV6 && eth_type == be16(ETHER_IPV6))
 		return (struct csum_place){ __builtin_offsetof(struct icmp_header, csum), sizeof(struct icmp_header) };
 	return (struct csum_place){};
 }
@@ -45,7 +45,7 @@ INLINE struct csum_place act_csum_place(__u8 proto)
 INLINE long act_mend_l4(hook_ctx *ctx, const struct scratch *s, __u64 difference)
 {
 	__u8 proto = s->key.hot.ip_proto;
-	struct csum_place place = act_csum_place(proto);
+	struct csum_place place = act_csum_place(s->key.hot.eth_type, proto);
 	__u32 at = s->at.l4;
 
 	if (!difference || !at || !place.header_size || at + place.header_size > hook_size(ctx))
@@ -101,7 +101,7 @@ INLINE long act_set_ipv6(hook_ctx *ctx, struct scratch *s, __u32 operand)
 INLINE long act_set_ports(hook_ctx *ctx, const struct scratch *s, __u32 proto, __u64 value_and_mask)
 {
 	__u32 at = s->at.l4, value = value_and_mask, mask = value_and_mask >> 32;
-	struct csum_place place = act_csum_place(proto);
+	struct csum_place place = act_csum_place(s->key.hot.eth_type, proto);
 	__u32 ports;
 	__u64 difference;
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ctl.action import Actions
+from ctl.abi import ActionLimit
+from ctl.action import Actions, Set, Userspace
 from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
+from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
 
 
@@ -104,14 +106,16 @@ class Datapath(Protocol):
     def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
         """Install a flow (OVS: FLOW_NEW with NLM_F_CREATE).
 
-        Exists when the UFID is taken, or when a flow has the same mask and masked key; TableFull.
+        FlowInvalid for actions that a flow of this match cannot have; Exists when the UFID is taken, or
+        when a flow has the same mask and masked key; TableFull.
         """
         ...
 
     def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
         """Replace the actions (None: leave them) and, with ``clear``, zero the statistics.
 
-        Returns the flow with its new actions and the statistics from before the clearing.  NotFound.
+        Returns the flow with its new actions and the statistics from before the clearing.  NotFound;
+        FlowInvalid for actions that the flow cannot have.
         """
         ...
 
@@ -160,7 +164,15 @@ def full(datapath: str, what: str, option: str) -> TableFull:
     return TableFull(f"{datapath} is full: {what}", f"ctl del-dp {datapath} && ctl add-dp {datapath} {option} NUMBER")
 
 
-def check_actions(actions: Actions) -> None:
-    """NotSupported for a list that no datapath carries out yet."""
-    if len(actions) > 1:
-        raise NotSupported("an action list of this datapath has at most one output")
+def check_executable(actions: Actions) -> None:
+    """Refuse what no datapath executes yet.  NotSupported says what that is."""
+    why = why_not_xdp(actions)
+    if why:
+        raise NotSupported(f"this datapath runs on XDP alone, which cannot execute the list: {why}")
+    for action in actions:
+        if isinstance(action, Set) and action.section == "sctp":
+            raise NotSupported("this datapath does not set the ports of SCTP yet")
+        if isinstance(action, Userspace) and len(action.userdata or b"") > ActionLimit.USERDATA_MAX:
+            raise NotSupported(
+                f"userdata of {len(action.userdata or b'')} octets: this datapath carries {ActionLimit.USERDATA_MAX}"
+            )

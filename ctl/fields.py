@@ -8,6 +8,10 @@ interface has any, to `ctl.validate`).  This file knows neither text nor flows.
 A "section" is what the text calls a field and netlink an attribute: a name and its sub-fields, in the
 order in which they print.  A section whose only row has an empty name is a single value: `eth_type(2048)`.
 
+A section may repeat its sub-fields, as `mpls(label=1,...,bos=0,label=2,...,bos=1)` does for each label.
+Its rows are then those of all "groups", first to last, under the same names.  The second VLAN tag has no
+rows of its own: its text is that of the first, one level deeper (`TAGS`).
+
 Numbers.  A row's value is the number that people write.  Its mask has ``bits`` bits in the text.  Where
 the row has its leaf for itself, an exact mask fills the whole leaf, so that one meaning has one mask:
 `icmp(type=8)` compares all 16 bits of tp_src although the type has 8, `label=1` all 32 bits of
@@ -16,7 +20,7 @@ ipv6_label.  An ARP operation has 16 bits on the wire and 8 in its leaf (larger 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
@@ -56,6 +60,7 @@ class Field:
     limit: int | None = None
     default: int = 0
     absent: int | None = None
+    group: int = 0  # of a section that repeats its sub-fields, from 0
 
     full: int = field(init=False)  # the exact mask as people write it
 
@@ -83,9 +88,26 @@ class Field:
 
 
 _F = Format
+MPLS_LABELS: Final = 3
+
+
+def _mpls_rows(group: int) -> tuple[Field, ...]:
+    """The sub-fields of one label stack entry; the first entry has the highest bits of the leaf."""
+    lowest = 32 * (MPLS_LABELS - 1 - group)
+    return (
+        Field("mpls", "label", "mpls_lse", _F.DEC, 20, shift=lowest + 12, packed=True, group=group),
+        Field("mpls", "tc", "mpls_lse", _F.DEC, 3, shift=lowest + 9, packed=True, group=group),
+        Field("mpls", "ttl", "mpls_lse", _F.DEC, 8, shift=lowest, packed=True, group=group),
+        Field("mpls", "bos", "mpls_lse", _F.DEC, 1, shift=lowest + 8, packed=True, group=group),
+    )
+
+
 ROWS: Final[tuple[Field, ...]] = (
     Field("recirc_id", "", "recirc_id", _F.HEX, 32),
+    Field("dp_hash", "", "dp_hash", _F.HEX, 32),
+    Field("skb_priority", "", "skb_priority", _F.HEX, 32),
     Field("in_port", "", "in_port", _F.PORT, 32, absent=0xFFFF),
+    Field("skb_mark", "", "skb_mark", _F.HEX, 32),
     Field("eth", "src", "eth_src", _F.MAC, 48),
     Field("eth", "dst", "eth_dst", _F.MAC, 48),
     Field("eth_type", "", "eth_type", _F.ETHERTYPE, 16, absent=0),
@@ -110,15 +132,21 @@ ROWS: Final[tuple[Field, ...]] = (
     Field("arp", "op", "ip_proto", _F.DEC, 16, limit=255),
     Field("arp", "sha", "arp_sha", _F.MAC, 48),
     Field("arp", "tha", "arp_tha", _F.MAC, 48),
+    *(row for group in range(MPLS_LABELS) for row in _mpls_rows(group)),
     Field("tcp", "src", "tp_src", _F.DEC, 16),
     Field("tcp", "dst", "tp_dst", _F.DEC, 16),
     Field("tcp_flags", "", "tcp_flags", _F.TCP_FLAGS, 12),
     Field("udp", "src", "tp_src", _F.DEC, 16),
     Field("udp", "dst", "tp_dst", _F.DEC, 16),
+    Field("sctp", "src", "tp_src", _F.DEC, 16),
+    Field("sctp", "dst", "tp_dst", _F.DEC, 16),
     Field("icmp", "type", "tp_src", _F.DEC, 8),
     Field("icmp", "code", "tp_dst", _F.DEC, 8),
     Field("icmpv6", "type", "tp_src", _F.DEC, 8),
     Field("icmpv6", "code", "tp_dst", _F.DEC, 8),
+    Field("nd", "target", "nd_target", _F.IPV6, 128),
+    Field("nd", "sll", "nd_sll", _F.MAC, 48),
+    Field("nd", "tll", "nd_tll", _F.MAC, 48),
 )
 
 # The sections in the order in which they print, and in which the kernel stores them: where two share
@@ -128,22 +156,37 @@ SECTIONS: Final[dict[str, tuple[Field, ...]]] = {
     for section in dict.fromkeys(row.section for row in ROWS)
 }
 
-# The eth_type(...) that stands outside of encap(...).
-TAG_TYPE: Final = Field("eth_type", "", "vlan_tpid", Format.ETHERTYPE, 16)
 
-# Leaves that no row names: written by rules (the tag's type, the kind of layer 2), or of fields to come.
-IMPLIED_LEAVES: Final = frozenset({"vlan_tpid", "l2_kind"})
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Where a VLAN tag is stored: its eth_type(...), which stands outside of encap(...), and its vlan(...)."""
+
+    type: Field
+    rows: tuple[Field, ...]
+
+
+def _tag(tci: str, tpid: str) -> Tag:
+    return Tag(
+        Field("eth_type", "", tpid, Format.ETHERTYPE, 16),
+        tuple(replace(row, leaf=tci) for row in SECTIONS["vlan"]),
+    )
+
+
+# From the outer tag to the inner one.
+TAGS: Final = (_tag("vlan_tci", "vlan_tpid"), _tag("cvlan_tci", "cvlan_tpid"))
+
+# Leaves that no row names: written by rules (the kind of layer 2), or through TAGS.
+IMPLIED_LEAVES: Final = frozenset({"l2_kind", "vlan_tpid", "cvlan_tci", "cvlan_tpid"})
 RESERVED_LEAVES: Final = frozenset({
-    "mask_id", "cvlan_tci", "cvlan_tpid", "dp_hash", "skb_mark", "skb_priority",
+    "mask_id", "arp_zero", "mpls_zero", "nd_zero",
     "ct_state", "ct_zone", "ct_mark", "ct_labels", "ct_proto", "ct_tp_src", "ct_tp_dst",
     "ct_ipv4_src", "ct_ipv4_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_zero",
-    "arp_zero", "mpls_lse", "mpls_zero", "nd_target", "nd_sll", "nd_tll", "nd_zero",
     "tun_id", "tun_ipv4_src", "tun_ipv4_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_zero", "tun_tp_src", "tun_tp_dst",
     "tun_flags", "tun_tos", "tun_ttl", "tun_kind", "tun_opts_kind", "tun_opts_size", "tun_opts",
 })  # fmt: skip
 
 # Fields that OVS writes and that this datapath does not have yet.
 NOT_YET: Final = frozenset({
-    "skb_priority", "skb_mark", "dp_hash", "tunnel", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4",
-    "ct_tuple6", "mpls", "sctp", "nd", "nd_ext", "nsh", "packet_type", "ipv6_exthdrs",
+    "tunnel", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4", "ct_tuple6", "nd_ext", "nsh", "packet_type",
+    "ipv6_exthdrs",
 })  # fmt: skip

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ctl import abi
+from ctl.action import Action, Actions, Output
 from ctl.ufid import Ufid
+
+__all__ = ["KEY_SIZE", "Action", "Actions", "Flow", "FlowId", "FlowKey", "FlowStats", "Match", "Output"]
 
 KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
 _ZERO: Final = bytes(KEY_SIZE)
@@ -70,18 +73,6 @@ class Match:
     def masked(self) -> FlowKey:
         """The key without the bits that are not compared."""
         return self.key & self.mask
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Send the packet out of a port."""
-
-    port: int
-
-
-# An action list is a tuple of actions; the empty one drops.
-Action = Output
-Actions = tuple[Action, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,44 @@
 
     {"schema": "ctl/flow/1", "flows": [
       {"ufid": "3b1c7f2e-...",       text without its prefix, or null
-       "key":  {"recirc_id": 0, "in_port": 1, "eth": {"src": "02:...", "dst": "02:..."}, "eth_type": 2048,
+       "key":  {"recirc_id": 0, "dp_hash": 0, "skb_priority": 0, "in_port": 1, "skb_mark": 0,
+                "eth": {"src": "02:...", "dst": "02:..."}, "eth_type": 2048,
                 "ipv4": {"src": "10.0.0.1", ..., "frag": "no"}, "udp": {"src": 1, "dst": 2}},
        "mask": {the same members; a mask has the form of its value, but that of a frag is a number},
-       "actions": [{"type": "output", "port": 2}],
+       "actions": [{"type": "output", "port": 2}],      see below
        "packets": 23, "bytes": 966,
        "used_ms": 112,               milliseconds since the last packet, or null
        "tcp_flags": 0,
-       "offloaded": true, "dp": "xdp",
+       "offloaded": true,
+       "dp": "xdp",                  or "tc", and then
+       "dp_reason": null,            why not in XDP, in words
        "generation": 0}]}
 
 Every row has every member.  Key and mask have the sections that this kind of packet has, each with all
 sub-fields, and nest as the text does: a tagged key has `vlan`, and `encap` around what stands behind it.
-A key that names no port has `"in_port": 65535`; 802.2 frames have `"eth_type": 4`.
+Of the labels of `mpls` there is a list.  A key that names no port has `"in_port": 65535`; 802.2 frames
+have `"eth_type": 4`.  Actions:
+
+    {"type": "output", "port": 2}                  {"type": "drop", "reason": 0}
+    {"type": "push_vlan", "tpid": 33024, "vid": 5, "pcp": 0, "cfi": 1}
+    {"type": "pop_vlan"}                           {"type": "trunc", "max_len": 100}
+    {"type": "recirc", "id": 1}                    {"type": "hash", "algorithm": "l4", "basis": 0}
+    {"type": "set", "field": "eth", "value": {"src": ..., "dst": ...}, "mask": {...}}
+    {"type": "userspace", "pid": 1, "userdata": "0102", "egress_tun_port": null, "actions": false}
+
+An empty list drops.  The mask of a plain set is null, and so is userdata that is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from ctl import fields
+from ctl.action import Action, Drop, Hash, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace
 from ctl.fields import Field, Format
-from ctl.flow import Action, Flow, FlowKey
+from ctl.flow import Flow, FlowKey
+from ctl.placement import layer, why_not_xdp
 from ctl.text.show import Outline, outline
 from ctl.text.values import mask_text, value_text
 
@@ -53,36 +68,78 @@ def flow_row(flow: Flow, now_ms: int) -> Json:
         "used_ms": None if stats.used_ms is None else max(now_ms - stats.used_ms, 0),
         "tcp_flags": stats.tcp_flags,
         "offloaded": True,
-        "dp": "xdp",
+        "dp": layer(flow.actions),
+        "dp_reason": why_not_xdp(flow.actions),
         "generation": flow.generation,
     }
 
 
 def _action(action: Action) -> Json:
-    return {"type": "output", "port": action.port}
+    match action:
+        case PopVlan():
+            members: Json = {}
+        case Output(port=port):
+            members = {"port": port}
+        case Drop(reason=reason):
+            members = {"reason": reason}
+        case Trunc(max_len=max_len):
+            members = {"max_len": max_len}
+        case Recirc(id=number):
+            members = {"id": number}
+        case Hash(algorithm=algorithm, basis=basis):
+            members = {"algorithm": algorithm.name.lower(), "basis": basis}
+        case PushVlan(tpid=tpid, tci=tci):
+            members = {"tpid": tpid, "vid": tci & 0xFFF, "pcp": tci >> 13, "cfi": tci >> 12 & 1}
+        case Set(section=section, value=value, mask=mask):
+            masked = None if mask is None else _numbers(section, mask, is_mask=True)
+            members = {"field": section, "value": _numbers(section, value, is_mask=False), "mask": masked}
+        case Userspace(userdata=userdata):
+            members = {
+                "pid": action.pid,
+                "userdata": None if userdata is None else userdata.hex(),
+                "egress_tun_port": action.egress_tun_port,
+                "actions": action.actions,
+            }
+        case _:
+            assert_never(action)
+    return {"type": action.name.partition("(")[0]} | members
+
+
+def _numbers(section: str, numbers: tuple[int, ...], *, is_mask: bool) -> Any:
+    pairs = zip(fields.SECTIONS[section], numbers, strict=True)
+    return _named([(row, _shown(row, number, is_mask=is_mask)) for row, number in pairs])
 
 
 def _nested(layout: Outline, key: FlowKey, *, is_mask: bool) -> Json:
-    row: Json = {}
-    for name in layout.outer:
-        if name == "vlan":
-            row["eth_type"] = key[layout.tag.leaf]
-        row[name] = _section(name, key, is_mask=is_mask)
-    if layout.inner is not None:
-        row["encap"] = {name: _section(name, key, is_mask=is_mask) for name in layout.inner}
+    row: Json = {name: _section(fields.SECTIONS[name], key, is_mask=is_mask) for name in layout.sections}
+    if layout.tag is not None and layout.inner is not None:
+        row["eth_type"] = key[layout.tag.type.leaf]
+        row["vlan"] = _section(layout.tag.rows, key, is_mask=is_mask)
+        row["encap"] = _nested(layout.inner, key, is_mask=is_mask)
     return row
 
 
-def _section(name: str, key: FlowKey, *, is_mask: bool) -> Json | int | str:
-    rows = fields.SECTIONS[name]
-    if not rows[0].name:
-        return _value(rows[0], key, is_mask=is_mask)
-    return {row.name: _value(row, key, is_mask=is_mask) for row in rows}
+def _section(rows: tuple[Field, ...], key: FlowKey, *, is_mask: bool) -> Any:
+    return _named([(row, _value(row, key, is_mask=is_mask)) for row in rows])
+
+
+def _named(pairs: list[tuple[Field, int | str]]) -> Any:
+    """A single value; a dict of sub-fields; or a list of dicts, one for each group of them."""
+    last, only = pairs[-1]
+    if not last.name:
+        return only
+    groups: list[Json] = [{} for _ in range(last.group + 1)]
+    for row, shown in pairs:
+        groups[row.group][row.name] = shown
+    return groups if len(groups) > 1 else groups[0]
 
 
 def _value(row: Field, key: FlowKey, *, is_mask: bool) -> int | str:
     leaf = key[row.leaf]
-    value = row.from_leaf_mask(leaf) if is_mask else leaf >> row.shift & row.full
+    return _shown(row, row.from_leaf_mask(leaf) if is_mask else leaf >> row.shift & row.full, is_mask=is_mask)
+
+
+def _shown(row: Field, value: int, *, is_mask: bool) -> int | str:
     if row.format in _AS_TEXT:
         return mask_text(row, value) if is_mask else value_text(row, value)
     return value_text(row, value) if row.format is Format.FRAG and not is_mask else value

@@ -17,22 +17,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ctl.abi import DpLimit, DropReason
+from ctl.abi import ActionLimit, DpLimit, DropReason
+from ctl.action import Actions, Userspace
 from ctl.datapath import (
     DatapathStats,
     Port,
     PortStats,
-    check_actions,
+    check_executable,
     full,
     match_exists,
     no_flow,
     ufid_exists,
 )
 from ctl.errors import Exists, NotFound, UsageError
-from ctl.flow import Actions, Flow, FlowId, FlowKey, FlowStats, Match
+from ctl.execute import Packet, execute
+from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
+from ctl.validate_actions import check_actions
 
+_MTU_UNCHECKED: Final = 576
+_ETHERNET_AND_TAG: Final = 14 + 4
 _REASONS: Final = tuple(r for r in DropReason if r not in (DropReason.DROP_NONE, DropReason.DROP_REASONS))
 
 
@@ -40,7 +45,9 @@ _REASONS: Final = tuple(r for r in DropReason if r not in (DropReason.DROP_NONE,
 class Verdict:
     """What became of a packet: it left by ``out_port``, or ended here for ``reason``.
 
-    ``key`` is None when none was extracted, ``flow`` when none was hit; ``flow`` is as the packet found it.
+    ``frame`` is as it left or ended.  ``key`` and ``flow`` are those of the last pass: ``key`` None when none
+    was extracted, ``flow`` None when none was hit, and as the packet found it.  ``upcalls`` are those of
+    userspace actions, each with the frame that it sent.
     """
 
     out_port: int | None = None
@@ -48,6 +55,7 @@ class Verdict:
     frame: bytes
     key: FlowKey | None = None
     flow: Flow | None = None
+    upcalls: tuple[tuple[Userspace, bytes], ...] = ()
 
 
 class ModelDatapath:
@@ -65,12 +73,13 @@ class ModelDatapath:
         self._generation = 0
         self._ports: dict[int, Port] = {}
         self._port_stats: dict[int, PortStats] = {}
-        self._hit = self._missed = self._mask_hit = 0
+        self._hit = self._missed = self._lost = self._mask_hit = 0
+        self._mtus: dict[int, int] = {}
         self._drops: dict[DropReason, int] = dict.fromkeys(_REASONS, 0)
 
     # --- ports -----------------------------------------------------------------------------------
 
-    def add_port(self, number: int, name: str = "") -> Port:
+    def add_port(self, number: int, name: str = "", mtu: int = 1500) -> Port:
         """Add a port, its counters zero.  Exists, UsageError.  Number 0 is the local port."""
         if not 0 <= number < DpLimit.DP_MAX_PORTS:
             raise UsageError(f"port number {number}: from 0 to {DpLimit.DP_MAX_PORTS - 1}")
@@ -79,7 +88,7 @@ class ModelDatapath:
         name = name or f"port{number}"
         kind = "netdev" if number else "internal"
         port = Port(number=number, name=name, device=name, kind=kind, ifindex=0, hook="model")
-        self._ports[number], self._port_stats[number] = port, PortStats()
+        self._ports[number], self._port_stats[number], self._mtus[number] = port, PortStats(), mtu
         return port
 
     def remove_port(self, number: int) -> Port:
@@ -105,8 +114,9 @@ class ModelDatapath:
         A UFID names one flow, and a mask with a masked key is one flow.  Of two flows that have no UFID
         the concrete keys differ as well, or their names would not.
         """
+        check_actions(actions, match.masked, match.mask)
+        check_executable(actions)
         self._refuse_existing(match, ufid)
-        check_actions(actions)
         if len(self._flows) == self._max_flows:
             raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
         self._hold_mask(match.mask)
@@ -133,7 +143,8 @@ class ModelDatapath:
         """See `ctl.datapath.Datapath`."""
         flow = self.flow_get(who)
         if actions is not None:
-            check_actions(actions)
+            check_actions(actions, flow.match.masked, flow.match.mask)
+            check_executable(actions)
             flow = self._replace(flow, replace(flow, actions=actions))
         if clear:
             self._replace(flow, replace(flow, stats=FlowStats()))
@@ -181,30 +192,49 @@ class ModelDatapath:
     # --- packets ---------------------------------------------------------------------------------
 
     def process(self, frame: bytes, in_port: int) -> Verdict:
-        """A frame comes in on a port: extract its key, look up, account, carry out, count the verdict."""
+        """A frame comes in on a port: count it, walk it through its passes, count the verdict."""
         if in_port not in self._ports:
             self._drops[DropReason.DROP_NOT_A_PORT] += 1
             return Verdict(reason=DropReason.DROP_NOT_A_PORT, frame=frame)
-        verdict = self._verdict(frame, in_port)
-        self._count(verdict, in_port)
+        self._count_arrival(in_port, len(frame))
+        verdict = self._walk(frame, in_port)
+        self._lost += len(verdict.upcalls)  # nobody listens
+        self._count_end(verdict, in_port)
         return verdict
 
-    def _verdict(self, frame: bytes, in_port: int) -> Verdict:
-        key = extract(frame, in_port)
-        if key is None:
-            return Verdict(reason=DropReason.DROP_SHORT_FRAME, frame=frame)
-        flow = self.lookup(key)
-        if flow is None:
-            self._missed += 1
-            return Verdict(reason=DropReason.DROP_MISS, frame=frame, key=key)
-        self._hit += 1
-        self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(frame), key["tcp_flags"])))
-        if not flow.actions:
-            return Verdict(reason=DropReason.DROP_ACTION, frame=frame, key=key, flow=flow)
-        out_port = flow.actions[0].port
+    def _walk(self, frame: bytes, in_port: int) -> Verdict:
+        """Extract, look up, account, carry out; again after each recirculation, up to the limit."""
+        upcalls: tuple[tuple[Userspace, bytes], ...] = ()
+        recirc_id = dp_hash = 0
+        for _ in range(ActionLimit.RECIRC_LIMIT + 1):
+            key = extract(frame, in_port)
+            if key is None:
+                return Verdict(reason=DropReason.DROP_SHORT_FRAME, frame=frame, upcalls=upcalls)
+            key = key.with_leaves(recirc_id=recirc_id, dp_hash=dp_hash)
+            flow = self.lookup(key)
+            if flow is None:
+                self._missed += 1
+                self._lost += 1
+                return Verdict(reason=DropReason.DROP_MISS, frame=frame, key=key, upcalls=upcalls)
+            self._hit += 1
+            self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(frame), key["tcp_flags"])))
+            packet = Packet(frame, key, dp_hash)
+            outcome = execute(flow.actions, packet)
+            frame, dp_hash, upcalls = packet.frame, packet.dp_hash, (*upcalls, *packet.upcalls)
+            if outcome.recirc_id is None:
+                reason = outcome.reason or self._why_not_sent(outcome.out_port, len(frame))
+                out_port = None if reason else outcome.out_port
+                return Verdict(out_port=out_port, reason=reason, frame=frame, key=key, flow=flow, upcalls=upcalls)
+            recirc_id = outcome.recirc_id
+        return Verdict(reason=DropReason.DROP_RECIRC_LIMIT, frame=frame, key=key, flow=flow, upcalls=upcalls)
+
+    def _why_not_sent(self, out_port: int | None, size: int) -> DropReason:
+        """A frame of up to 576 bytes fits every port; a longer one may exceed the MTU by its header and one tag."""
         if out_port not in self._ports:
-            return Verdict(reason=DropReason.DROP_NO_PORT, frame=frame, key=key, flow=flow)
-        return Verdict(out_port=out_port, frame=frame, key=key, flow=flow)
+            return DropReason.DROP_NO_PORT
+        if size > _MTU_UNCHECKED and size > self._mtus[out_port] + _ETHERNET_AND_TAG:
+            return DropReason.DROP_TOO_LONG
+        return DropReason.DROP_NONE
 
     def lookup(self, key: FlowKey) -> Flow | None:
         """The flow that a key hits: under the mask of lowest rank that has one.  Counts the masks tried."""
@@ -224,26 +254,29 @@ class ModelDatapath:
             tcp_flags=stats.tcp_flags | tcp_flags & 0xFF,
         )
 
-    def _count(self, verdict: Verdict, in_port: int) -> None:
-        """A packet counts once where it came in, and where it left or, if it ended here, by the reason."""
-        size = len(verdict.frame)
-        arrived = self._port_stats[in_port]
-        arrived = replace(arrived, rx_packets=arrived.rx_packets + 1, rx_bytes=arrived.rx_bytes + size)
+    def _count_arrival(self, in_port: int, size: int) -> None:
+        port = self._port_stats[in_port]
+        self._port_stats[in_port] = replace(port, rx_packets=port.rx_packets + 1, rx_bytes=port.rx_bytes + size)
+
+    def _count_end(self, verdict: Verdict, in_port: int) -> None:
+        """Where the packet left or, if it ended here, where it had come in and by the reason."""
         if verdict.out_port is None:
             self._drops[verdict.reason] += 1
-            arrived = replace(arrived, rx_dropped=arrived.rx_dropped + 1)
-        self._port_stats[in_port] = arrived
-        if verdict.out_port is not None:
-            left = self._port_stats[verdict.out_port]
-            left = replace(left, tx_packets=left.tx_packets + 1, tx_bytes=left.tx_bytes + size)
-            self._port_stats[verdict.out_port] = left
+            port = self._port_stats[in_port]
+            self._port_stats[in_port] = replace(port, rx_dropped=port.rx_dropped + 1)
+            return
+        port = self._port_stats[verdict.out_port]
+        size = len(verdict.frame)
+        self._port_stats[verdict.out_port] = replace(
+            port, tx_packets=port.tx_packets + 1, tx_bytes=port.tx_bytes + size
+        )
 
     def stats(self) -> DatapathStats:
-        """See `ctl.datapath.Datapath`.  Nobody listens for misses, so each is lost; nothing is ever stale."""
+        """See `ctl.datapath.Datapath`.  Nobody listens, so each upcall is lost; nothing is ever stale."""
         return DatapathStats(
             hit=self._hit,
             missed=self._missed,
-            lost=self._missed,
+            lost=self._lost,
             mask_hit=self._mask_hit,
             flows=len(self._flows),
             masks=len(self._masks),

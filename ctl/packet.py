@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from ctl.abi import FragKind, L2Kind
 from ctl.flow import FlowKey
@@ -292,3 +292,42 @@ _L3: Final[dict[int, Extractor]] = {
     0x8847: _mpls,
     0x8848: _mpls,
 }
+
+
+# --- where the layers begin --------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """Offsets of the network and the transport header in a frame.
+
+    ``l4`` is None where there is no transport header, as in a later fragment; it may be the frame's end.
+    ``is_routed``: an IPv6 routing header has another destination, which the transport checksum is about.
+    """
+
+    l3: int
+    l4: int | None
+    is_routed: bool
+
+
+def locate(frame: bytes) -> Layout:
+    """Where the layers of a frame of at least 14 bytes begin."""
+    _, eth_type, rest = _link_layer(frame[12:])
+    l3 = len(frame) - len(rest)
+    if eth_type == 0x0800 and (leaves := _ipv4(rest)) and leaves["ip_frag"] != FragKind.FRAG_LATER:
+        return Layout(l3, l3 + (rest[0] & 0x0F) * 4, is_routed=False)
+    if eth_type == 0x86DD and len(rest) >= 40:
+        _, payload = _extensions(rest[6], rest[40:])
+        l4 = None if payload is None else len(frame) - len(payload)
+        return Layout(l3, l4, is_routed=_is_routed(rest[6], rest[40:]))
+    return Layout(l3, None, is_routed=False)
+
+
+def _is_routed(protocol: int, rest: bytes) -> bool:
+    """Whether a routing header among the extensions has segments left."""
+    for _ in range(MAX_IPV6_EXTENSIONS):
+        if protocol not in _EXTENSIONS or len(rest) < 4:
+            return False
+        if protocol == _ROUTING and rest[3]:
+            return True
+        protocol, rest = rest[0], rest[_extension_size(protocol, rest[1]) :]
+    return False

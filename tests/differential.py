@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 
 from ctl import abi
 from ctl.abi import KEY_LEAVES, MapId
+from ctl.action import Drop, Hash, HashAlgorithm, Output, PopVlan, PushVlan, Recirc, Trunc, Userspace
 from ctl.datapath import PortStats
 from ctl.errors import CtlError
-from ctl.flow import FlowKey, Match, Output
+from ctl.flow import FlowKey, Match
 from ctl.model import ModelDatapath
 from ctl.packet import extract
 from ctl.ufid import Ufid
-from tests.bpf.harness import PORTS, XDP_DROP, XDP_REDIRECT, bench
+from tests.bpf.harness import PORTS, XDP_DROP, XDP_REDIRECT, bench, exact
 from tests.frames import whole
 from tests.golden.packets import GOLDEN
+from tests.unit.strategies import sets
 
 MAX_FLOWS, MAX_MASKS = 7, 4
 
@@ -45,11 +47,12 @@ class Pair:
         self._before = counters(self.kernel)
 
     def packet(self, frame, in_port):
-        """One packet through both."""
-        verdict, key = self._run(frame, in_port)
+        """One packet through both: verdict, key of the last pass, and the bytes of what is sent."""
+        verdict, sent, key = self._run(frame, in_port)
         expected = self.model.process(frame, -1 if in_port is None else in_port)
         assert verdict == (XDP_DROP if expected.out_port is None else XDP_REDIRECT), expected
         assert expected.key is None or key == expected.key
+        assert expected.out_port is None or sent == expected.frame
 
     def control(self, call, *arguments, **options):
         """One call of the `Datapath` protocol on both."""
@@ -64,16 +67,16 @@ class Pair:
         assert {name: after[name] - self._before[name] for name in after} == model
 
     def _run(self, frame, in_port):
-        """The program's return value, and the key that it leaves in this processor's working memory."""
+        """The program's return value, the frame, and the key that it leaves in this processor's working memory."""
         allowed = os.sched_getaffinity(0)
         cpu = min(allowed)
         os.sched_setaffinity(0, {cpu})
         try:
-            verdict = self._bench.run(frame, in_port).verdict
+            ran = self._bench.run(frame, in_port)
         finally:
             os.sched_setaffinity(0, allowed)
         scratch = self.kernel.maps.per_cpu(MapId.MAP_SCRATCH, 0, abi.Scratch)[cpu]
-        return verdict, FlowKey(bytes(scratch.key))
+        return ran.verdict, ran.frame, FlowKey(bytes(scratch.key))
 
 
 @contextmanager
@@ -95,7 +98,7 @@ def told(flow):
     """A flow without what the two need not agree on: the generation, and when it was hit."""
     stats = (flow.stats.packets, flow.stats.bytes, flow.stats.used_ms is not None, flow.stats.tcp_flags)
     name = flow.ufid.octets if flow.ufid else b""
-    return name, flow.match.key.raw, flow.match.mask.raw, [a.port for a in flow.actions], stats
+    return name, flow.match.key.raw, flow.match.mask.raw, flow.actions, stats
 
 
 def counters(datapath):
@@ -158,7 +161,16 @@ class Get:
 
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < ctypes.sizeof(abi.KeyHotMid) and name != "mask_id"]
 UFIDS = [Ufid(octets) for octets in (b"\1", b"\1\0", bytes(16), b"\1" * 16)]
-actions = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
+plain = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
+ends = st.sampled_from([Output(2), Output(2), Output(1), Output(4), Recirc(1), Recirc(1), Recirc(2), Drop(0), Drop(7)])
+SHAPE = exact("eth_type", "ip_proto", "ip_frag", "l2_kind")
+edits = st.one_of(
+    st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF).map(lambda tci: tci | 0x1000)),
+    st.just(PopVlan()),
+    st.builds(Trunc, st.integers(14, 90)),
+    st.builds(Hash, st.sampled_from(HashAlgorithm), st.integers(0, 3)),
+    st.builds(Userspace, st.just(1), st.none() | st.binary(max_size=20)),
+)
 ufids = st.sampled_from(UFIDS)
 
 
@@ -173,6 +185,26 @@ def masks(draw):
 
 
 @st.composite
+def lists(draw, match):
+    """An action list that mostly suits a match, and mostly ends in something."""
+    if draw(st.booleans()):
+        return draw(plain)
+    header_sets = sets(match).filter(lambda action: not action.section.startswith("skb_"))
+    listed = draw(st.lists(edits | header_sets if match.masked["l2_kind"] else edits, max_size=5))
+    return (*listed, draw(ends)) if draw(st.integers(0, 4)) else tuple(listed)
+
+
+@st.composite
+def news(draw, keys, some_masks):
+    """A flow for a key: under any mask, or under one that says what kind of packet it is."""
+    key, mask = draw(keys), draw(some_masks)
+    if draw(st.booleans()):
+        mask = FlowKey(bytes(a | b for a, b in zip(mask.raw, SHAPE.raw, strict=True)))
+    match = Match(key.with_leaves(recirc_id=draw(st.sampled_from([0, 0, 1, 2]))), mask)
+    return New(match, draw(lists(match)), draw(st.none() | ufids))
+
+
+@st.composite
 def cases(draw):
     """Some flows, then any steps, over few frames and masks: packets hit, flows overlap and collide."""
     known = draw(st.lists(whole | st.sampled_from(GOLDEN).map(lambda row: row.frame), min_size=1, max_size=3))
@@ -181,10 +213,10 @@ def cases(draw):
     some_masks = st.sampled_from(draw(st.lists(masks(), min_size=1, max_size=5)))
     keys = st.builds(extract, frames, ports)
     who = st.one_of(ufids, ufids, keys)
-    new = st.builds(New, st.builds(Match, keys, some_masks), actions, st.none() | ufids)
+    new = news(keys, some_masks)
     packet = st.builds(Packet, frames, ports)
     stray = st.builds(Packet, frames, st.none())
-    change = st.builds(Change, who, st.none() | actions, st.booleans())
+    change = st.builds(Change, who, st.none() | plain, st.booleans())
     step = st.one_of(new, new, packet, packet, packet, change, st.builds(Delete, who), st.builds(Get, who), stray)
     return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
 

@@ -100,7 +100,7 @@ def _store(name: str, code: bytes) -> None:
 
 
 def _compile(folder: pathlib.Path, main: str, entries: tuple[str, ...], defines: tuple[str, ...]) -> list[bytes]:
-    """The instructions of each entry.  In a child process: a fault in the compiler's back end ends the process that it is in."""
+    """The instructions of each entry, by a child process: a fault in the compiler's back end ends its process."""
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as result:
         child = os.fork()
         if not child:
@@ -126,7 +126,9 @@ def _compile(folder: pathlib.Path, main: str, entries: tuple[str, ...], defines:
     raise CompileError(f"{main} does not compile", text, "the compiler's log follows with -v")
 
 
-def _compile_to(result: int, folder: pathlib.Path, main: str, entries: tuple[str, ...], defines: tuple[str, ...]) -> int:
+def _compile_to(
+    result: int, folder: pathlib.Path, main: str, entries: tuple[str, ...], defines: tuple[str, ...]
+) -> int:
     """The child's part: write each entry's size and instructions to a file descriptor; an exit status."""
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
     try:
@@ -140,7 +142,7 @@ def _compile_to(result: int, folder: pathlib.Path, main: str, entries: tuple[str
         for entry in entries:
             code = program.dump_func(entry.encode())
             os.write(result, struct.pack("<I", len(code)) + code)
-    except Exception as e:  # BCC raises bare exceptions
+    except Exception as e:  # noqa: BLE001 - BCC raises bare exceptions
         os.write(2, f"{e}\n".encode())
         return 1
     return 0

@@ -16,7 +16,7 @@ from typing import Any, Self
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
-from ctl.datapath import DatapathStats, Port, PortStats, match_exists, no_flow, ufid_exists
+from ctl.datapath import DatapathStats, Port, PortStats, check_executable, match_exists, no_flow, ufid_exists
 from ctl.errors import Absent, CtlError, Failure, NotFound
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, libbpf
@@ -25,6 +25,7 @@ from ctl.kernel.records import RecordReader
 from ctl.kernel.writer import Writer
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
+from ctl.validate_actions import check_actions
 
 
 def read_meta(name: str) -> abi.DpMeta | None:
@@ -111,6 +112,8 @@ class KernelDatapath:
 
     def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
         """See `ctl.datapath.Datapath`."""
+        check_actions(actions, match.masked, match.mask)
+        check_executable(actions)
         with self.hold() as writer:
             self._refuse_existing(writer, match, ufid)
             return self._at(writer, writer.insert(match, actions, ufid))
@@ -130,6 +133,9 @@ class KernelDatapath:
         with self.hold() as writer:
             slot = self._find(writer, who)
             if actions is not None:
+                match = self._at(writer, slot).match
+                check_actions(actions, match.masked, match.mask)
+                check_executable(actions)
                 writer.modify(slot, actions)
             flow = self._at(writer, slot)
             if clear:
@@ -221,7 +227,8 @@ class KernelDatapath:
         """See `ctl.datapath.Datapath`."""
         cpus = self.maps.per_cpu(MapId.MAP_DP_STATS, 0, abi.DpStats)
         totals = {
-            name: sum(getattr(cpu, name) for cpu in cpus) for name in ("hit", "missed", "lost", "mask_hit", "stale", "upcalls")
+            name: sum(getattr(cpu, name) for cpu in cpus)
+            for name in ("hit", "missed", "lost", "mask_hit", "stale", "upcalls")
         }
         reasons = [r for r in DropReason if r not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)]
         return DatapathStats(

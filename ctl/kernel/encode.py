@@ -13,7 +13,19 @@ from typing import Final
 from ctl import fields
 from ctl.abi import ActionFlag, ActionLimit, ActionType, UserspaceBits
 from ctl.action import (
-    NEVER_SET, Action, Actions, Drop, Hash, HashAlgorithm, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace,
+    NEVER_SET,
+    Action,
+    Actions,
+    Drop,
+    Hash,
+    HashAlgorithm,
+    Output,
+    PopVlan,
+    PushVlan,
+    Recirc,
+    Set,
+    Trunc,
+    Userspace,
 )  # fmt: skip
 from ctl.errors import FlowInvalid, NotSupported
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
@@ -54,7 +66,7 @@ def _unit(kind: ActionType, arg: int = 0, wide: int = 0, operand: bytes = b"", f
     return _UNIT.pack(kind, flags, len(operand) // UNIT_SIZE, arg, wide) + operand
 
 
-def _encode_one(action: Action) -> bytes:
+def _encode_one(action: Action) -> bytes:  # noqa: PLR0911 - a row for each action
     match action:
         case Output(port=port):
             return _unit(ActionType.ACTION_OUTPUT, port)

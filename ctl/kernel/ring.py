@@ -50,9 +50,7 @@ class UpcallReader:
         fd = self._datapath.maps.fd(MapId.MAP_UPCALLS)
         self._lock = _lock(self._datapath.name)
         self._consumer = mmap.mmap(fd, mmap.PAGESIZE)
-        self._producer = mmap.mmap(
-            fd, mmap.PAGESIZE + 2 * UPCALL_RING_SIZE, prot=mmap.PROT_READ, offset=mmap.PAGESIZE
-        )
+        self._producer = mmap.mmap(fd, mmap.PAGESIZE + 2 * UPCALL_RING_SIZE, prot=mmap.PROT_READ, offset=mmap.PAGESIZE)
         self._poll = select.epoll()
         self._poll.register(fd, select.EPOLLIN)
         _POSITION.pack_into(self._consumer, 0, self._produced())

@@ -5,7 +5,8 @@ Pure: this room knows no BPF, no devices and no command line.
 
 from ctl.text.caret import caret
 from ctl.text.parse import ParsedFlow, parse_actions, parse_dump_line, parse_flow, parse_flow_id
-from ctl.text.show import format_actions, format_flow, format_match
+from ctl.text.show import format_flow, format_match
+from ctl.text.show_actions import format_actions
 
 __all__ = [
     "ParsedFlow",

@@ -15,10 +15,11 @@ from ctl.errors import FlowInvalid, FlowSyntaxError, NotFound, NotSupported
 from ctl.fields import Field, Format
 from ctl.text.values import MASK_READERS, VALUE_READERS, Reader, read_signed_flags
 from ctl.ufid import MAX_OCTETS, Ufid
-from ctl.validate import SECOND_TAG, KeyAttrs
+from ctl.validate import KeyAttrs
 
 PortNumber = Callable[[str], int | None]
 
+_MOST_NESTED: Final = 32  # levels of encap that are read, as in OVS; two are legal
 QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _FIELD: Final = re.compile(r"[,\s]*(?:([A-Za-z_][A-Za-z0-9_-]*)([(:])?)?")
 _SUB: Final = re.compile(r"\s*([A-Za-z0-9_]+)=([^,()/\s]*)(?:/([^,()\s]*))?\s*([,)])?")
@@ -45,6 +46,7 @@ _COLUMNS: Final = {
     section: {
         row.name: _Column(row, index, VALUE_READERS[row.format], MASK_READERS[row.format], row.full)
         for index, row in enumerate(rows)
+        if not row.group
     }
     for section, rows in fields.SECTIONS.items()
 }
@@ -65,11 +67,17 @@ class Level:
 class KeyParser:
     """One text, and what was found in it.  ``skip`` names words such as `packets:3` to pass over."""
 
-    def __init__(self, text: str, port_number: PortNumber | None, skip: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        text: str,
+        port_number: PortNumber | None,
+        skip: frozenset[str] = frozenset(),
+        end: int | None = None,
+    ) -> None:
         self.text = text
         self.ufid: Ufid | None = None
         self.level = Level()
-        self._end = len(text)
+        self._end = len(text) if end is None else end
         self._port_number = port_number
         self._skip = skip
 
@@ -90,10 +98,10 @@ class KeyParser:
     def read(self, end: int) -> None:
         """Read everything up to ``end`` into `ufid` and `level`."""
         self._end = end
-        self._fields(0, self.level, encap=False)
+        self._fields(0, self.level, 0)
 
-    def _fields(self, pos: int, level: Level, *, encap: bool) -> int:
-        """Fields up to the end, or within encap up to its closing parenthesis.  Where they ended."""
+    def _fields(self, pos: int, level: Level, depth: int) -> int:
+        """Fields up to the end, or within encap (depth > 0) up to its closing parenthesis.  Where they ended."""
         text, end = self.text, self._end
         seen: set[str] = set()
         while True:
@@ -103,7 +111,7 @@ class KeyParser:
             name = found[1]
             if name is None:
                 pos = found.end()
-                if pos >= end or (encap and text[pos] == ")"):
+                if pos >= end or (depth and text[pos] == ")"):
                     break
                 raise self.error("expected a field such as in_port(1)", pos)
             start = found.start(1)
@@ -114,25 +122,27 @@ class KeyParser:
             seen.add(name)
             columns = _COLUMNS.get(name)
             if columns is None or found[2] != "(":
-                pos = self._other(found, level, encap=encap)
-            elif "" in columns:
-                pos = self._single(name, found.end(), level)
+                pos = self._other(found, level, depth)
             else:
-                pos = self._subfields(name, found.end(), level)
-        if encap and pos >= end:
+                pos = self.section(name, found.end(), level)
+        if depth and pos >= end:
             raise self.error("expected ')' to close encap(", pos)
         return pos
 
-    def _other(self, found: re.Match[str], level: Level, *, encap: bool) -> int:
+    def section(self, name: str, pos: int, level: Level) -> int:
+        """The inside of `name(...)` from ``pos``, into ``level``.  Where it ended."""
+        return self._single(name, pos, level) if "" in _COLUMNS[name] else self._subfields(name, pos, level)
+
+    def _other(self, found: re.Match[str], level: Level, depth: int) -> int:
         """What is no section with its parenthesis: encap, a `name:value` word or a mistake.  Where it ended."""
         name = found[1]
-        if found[2] == ":" and not encap and (name.lower() == "ufid" or name in self._skip):
+        if found[2] == ":" and not depth and (name.lower() == "ufid" or name in self._skip):
             return self._named_word(found)
         if name == "encap" and found[2] == "(":
-            if encap:
-                raise NotSupported(SECOND_TAG)
+            if depth == _MOST_NESTED:
+                raise self.error("encap is nested too deeply", found.start(1), f"at most {_MOST_NESTED} levels")
             inner = Level()
-            end = self._fields(found.end(), inner, encap=True)
+            end = self._fields(found.end(), inner, depth + 1)
             level.key.encap, level.mask.encap = inner.key, inner.mask
             return end + 1
         if name in fields.NOT_YET:
@@ -189,6 +199,7 @@ class KeyParser:
         columns = _COLUMNS[name]
         values, masks = map(list, _START[name])
         seen: set[str] = set()
+        first = 0  # index of the first row of the group
         closing = None
         while closing != ")":
             found = _SUB.match(self.text, pos, self._end)
@@ -203,16 +214,26 @@ class KeyParser:
             if column is None:
                 raise self.error(f"{name} has no {sub}", found.start(1), f"it has {', '.join(columns)}")
             if sub in seen:
-                raise self.error(f"{sub} is given twice", found.start(1))
+                first = self._next_group(name, first, found)
+                seen.clear()
             seen.add(sub)
-            values[column.index] = self._value(column, found, 2)
-            masks[column.index] = column.full if mask is None else self._mask(column, found, 3)
+            values[first + column.index] = self._value(column, found, 2)
+            masks[first + column.index] = column.full if mask is None else self._mask(column, found, 3)
             pos = found.end()
             if closing is None:
                 raise self.error(f"expected ',' or ')' in {name}(", pos)
         level.key.sections[name] = tuple(values)
         level.mask.sections[name] = tuple(masks)
         return pos
+
+    def _next_group(self, name: str, first: int, found: re.Match[str]) -> int:
+        """A sub-field that was there already begins the next group, where the section has groups."""
+        size, total = len(_COLUMNS[name]), len(_START[name][0])
+        if size == total:
+            raise self.error(f"{found[1]} is given twice", found.start(1))
+        if first + size == total:
+            raise FlowInvalid(f"more than {total // size} labels", name, f"at most {total // size} can be matched")
+        return first + size
 
     def _no_subfield(self, name: str, pos: int) -> FlowSyntaxError:
         start = self.blanks(pos)

@@ -1,4 +1,4 @@
-"""Reading: the flow language of `ovs-dpctl`, from text to values.
+"""Reading: the flow language of `ovs-dpctl`, from text to values.  Actions: `ctl.text.actions`.
 
     flow      := [ufid SEP] field { SEP field }         SEP: commas and blanks, one or more
     field     := NAME "(" args ")"
@@ -20,15 +20,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ctl.errors import FlowInvalid, FlowSyntaxError, NotSupported
-from ctl.flow import Actions, FlowKey, Match, Output
-from ctl.text.grammar import QUOTED, KeyParser, PortNumber
-from ctl.text.values import OVS_ACTIONS, read_number
+from ctl.errors import FlowSyntaxError
+from ctl.flow import Actions, FlowKey, Match
+from ctl.text.actions import ActionParser
+from ctl.text.grammar import KeyParser, PortNumber
 from ctl.ufid import MAX_OCTETS, Ufid, UfidPrefix
-from ctl.validate import ANY_PORT, key_from_attrs, match_from_attrs
+from ctl.validate import key_from_attrs, match_from_attrs
 
-_ACTION: Final = re.compile(rf"{QUOTED}|[^,()\s]*")
-_WORD: Final = re.compile(r"[^,\s]*")
 _ACTIONS_AT: Final = re.compile(r"(?:^|[,\s])actions:")
 _EXTRA_INFO: Final = re.compile(r"[,\s]+dp-extra-info:")
 _HEX: Final = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]*")
@@ -73,8 +71,8 @@ def parse_flow_id(text: str, port_number: PortNumber | None = None) -> Ufid | Uf
 
 
 def parse_actions(text: str, port_number: PortNumber | None = None) -> Actions:
-    """The action list: a port's number or name, or `drop` alone."""
-    return _actions(KeyParser(text, port_number), 0, len(text))
+    """The action list.  What a flow may have of it is for `ctl.validate_actions` to say."""
+    return ActionParser(text, 0, len(text), port_number).read()
 
 
 def parse_dump_line(text: str, port_number: PortNumber | None = None) -> tuple[ParsedFlow, Actions]:
@@ -84,7 +82,8 @@ def parse_dump_line(text: str, port_number: PortNumber | None = None) -> tuple[P
     if found is None:
         raise parser.error("expected actions:", len(text.rstrip()))
     extra = _EXTRA_INFO.search(text, found.end())
-    actions = _actions(parser, found.end(), len(text) if extra is None else extra.start())
+    end = len(text) if extra is None else extra.start()
+    actions = ActionParser(text, found.end(), end, port_number).read()
     return _flow(parser, found.start()), actions
 
 
@@ -94,45 +93,3 @@ def _flow(parser: KeyParser, end: int) -> ParsedFlow:
         raise parser.error("expected a flow", 0, "such as in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)")
     match = match_from_attrs(parser.level.key, parser.level.mask) if parser.has_key else None
     return ParsedFlow(parser.ufid, match)
-
-
-def _actions(parser: KeyParser, start: int, end: int) -> Actions:
-    """The actions between two positions of the parser's text."""
-    text = parser.text
-    pos = parser.blanks(start)
-    whole = text[pos:end].rstrip()
-    end = pos + len(whole)
-    if not whole:
-        raise parser.error("expected actions", min(pos, len(text)), "a port number, a port name or drop")
-    if whole.lower() == "drop":
-        return ()
-    found = _ACTION.match(text, pos, end)
-    word = "" if found is None else found[0]
-    rest = pos + len(word)
-    action = _output(parser, word, pos, rest < end and text[rest] == "(")
-    if rest < end:
-        following = _WORD.match(text, parser.blanks(rest + 1), end)
-        if text[rest] == "," and following is not None and following[0].lower() == "drop":
-            raise parser.error("drop stands alone", following.start())
-        if text[rest] in ", \t":
-            raise NotSupported("more than one action is not supported yet")
-        raise parser.error("expected the end of the actions", rest)
-    return (action,)
-
-
-def _output(parser: KeyParser, word: str, pos: int, call: bool) -> Output:  # noqa: FBT001
-    """The output to the port that ``word`` names.  ``call``: a parenthesis follows."""
-    if not call and word[:1].isdigit():
-        try:
-            port = read_number(word)
-        except ValueError:
-            raise parser.error("expected a port number", pos) from None
-        if port >= ANY_PORT:
-            raise FlowInvalid(f"{word} is no port number (0 to {ANY_PORT - 1})", "output")
-        return Output(port)
-    if word in OVS_ACTIONS:
-        raise NotSupported(f"action {word} is not supported yet")
-    if call or not word:
-        message = "unknown action" if word else "expected an action"
-        raise parser.error(message, pos, "a port number, a port name or drop")
-    return Output(parser.port(word, pos))

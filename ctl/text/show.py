@@ -11,23 +11,22 @@ string, and for each blank in it the bytes of the key to fill in and how to show
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from ctl import abi, fields
-from ctl.fields import Field
-from ctl.flow import KEY_SIZE, Actions, Flow, FlowKey
-from ctl.text.values import ETH_802_2_RAW, OVS_ACTIONS, TCP_LETTERS, Printer, printer
+from ctl.fields import Field, Tag
+from ctl.flow import KEY_SIZE, Flow, FlowKey
+from ctl.placement import layer
+from ctl.text.show_actions import PortName, format_actions, port_text
+from ctl.text.values import ETH_802_2_RAW, TCP_LETTERS, Printer, printer
 from ctl.validate import ANY_PORT, TCI_PRESENT, TPIDS, sections_of
 
-PortName = Callable[[int], str | None]
-
-_PLAIN_NAME: Final = re.compile(r"(?!drop$)[A-Za-z_][A-Za-z0-9_.:@-]*", re.IGNORECASE)
-_OPTIONAL: Final = frozenset({"in_port", "eth_type"})  # the others are printed when all wild, too
-_CATCH_ALL: Final = ("ipv4", "ipv6", "tcp", "tcp_flags")  # between them they name every byte above layer 2
+_METADATA: Final = ("recirc_id", "dp_hash", "skb_priority", "in_port", "skb_mark")
+_OPTIONAL: Final = frozenset({*_METADATA, "eth_type"})  # the others are printed when all wild, too
+_CATCH_ALL: Final = ("ipv4", "ipv6", "tcp", "tcp_flags", "nd")  # between them they name every byte above layer 2
 _ANY_TYPE: Final = "eth_type(0xffff/0x0000)"  # what a layer 3 key needs in its place
 _ALL: Final = FlowKey(b"\xff" * KEY_SIZE)
 
@@ -37,46 +36,53 @@ def _place(leaf: str) -> slice:
     return slice(offset, offset + size)
 
 
-_PLACE: Final = {row.leaf: _place(row.leaf) for row in (*fields.ROWS, fields.TAG_TYPE)}
+_TAG_ROWS: Final = tuple(row for tag in fields.TAGS for row in (tag.type, *tag.rows))
+_PLACE: Final = {row.leaf: _place(row.leaf) for row in (*fields.ROWS, *_TAG_ROWS)}
 _TYPE: Final = _PLACE["eth_type"]
 _PORT: Final = _PLACE["in_port"]
 _NO_PORT: Final = ANY_PORT.to_bytes(2, "little")
 _TCI: Final = _PLACE["vlan_tci"].start
+_CTCI: Final = _PLACE["cvlan_tci"].start
 _PROTO: Final = _PLACE["ip_proto"].start
 _FRAG: Final = _PLACE["ip_frag"].start
+_ICMP_TYPE: Final = _PLACE["tp_src"].stop - 1
 _L2: Final = _place("l2_kind").start
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Which sections a key has.  ``inner`` stands in encap; None when there is no tag."""
+    """Which sections a key has, and the VLAN tag behind them with what stands in its encap."""
 
-    outer: tuple[str, ...]
-    inner: tuple[str, ...] | None
-    tag: Field = fields.TAG_TYPE  # the type outside encap, where there is one
+    sections: tuple[str, ...]
+    tag: Tag | None = None
+    inner: Outline | None = None
 
     @property
-    def truncated(self) -> bool:
-        """A tag of which only the type is there."""
-        return self.inner == ()
+    def levels(self) -> tuple[Outline, ...]:
+        """This and all that is inside of it."""
+        return (self,) if self.inner is None else (self, *self.inner.levels)
 
 
 def outline(key: FlowKey) -> Outline:
     """The outline of a key."""
     raw = key.raw
-    tagged = bool(raw[_TCI] & TCI_PRESENT >> 8)
-    return _outline(raw[_L2], tagged, int.from_bytes(raw[_TYPE], "big"), raw[_PROTO], raw[_FRAG])
+    tags = 0
+    if raw[_TCI] & TCI_PRESENT >> 8:
+        tags = 2 if raw[_CTCI] & TCI_PRESENT >> 8 else 1
+    eth_type = int.from_bytes(raw[_TYPE], "big")
+    return _outline(raw[_L2], tags, eth_type, sections_of(eth_type, raw[_PROTO], raw[_FRAG], raw[_ICMP_TYPE]))
 
 
-@lru_cache(maxsize=4096)
-def _outline(l2_kind: int, tagged: bool, eth_type: int, proto: int, frag: int) -> Outline:  # noqa: FBT001
-    front = ("recirc_id", "in_port", *(("eth",) if l2_kind == abi.L2Kind.L2_ETHERNET else ()))
-    rest = ("eth_type", *sections_of(eth_type, proto, frag))
-    if tagged:
-        return Outline((*front, "vlan"), rest)
-    if l2_kind == abi.L2Kind.L2_ETHERNET and eth_type in TPIDS:
-        return Outline((*front, "vlan"), (), fields.SECTIONS["eth_type"][0])
-    return Outline(front + rest, None)
+@lru_cache(maxsize=1024)
+def _outline(l2_kind: int, tags: int, eth_type: int, upper: tuple[str, ...]) -> Outline:
+    front = (*_METADATA, *(("eth",) if l2_kind == abi.L2Kind.L2_ETHERNET else ()))
+    layout = Outline(("eth_type", *upper))
+    if l2_kind == abi.L2Kind.L2_ETHERNET and eth_type in TPIDS and tags < len(fields.TAGS):
+        truncated = Tag(fields.SECTIONS["eth_type"][0], fields.TAGS[tags].rows)
+        layout = Outline((), truncated, Outline(()))
+    for tag in reversed(fields.TAGS[:tags]):
+        layout = Outline((), tag, layout)
+    return replace(layout, sections=front + layout.sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,47 +103,58 @@ class _Planner:
 
     def __init__(self, mask: FlowKey, said: FlowKey, *, more: bool) -> None:
         self._mask = mask
-        self._visible = _ALL if more else _either(said, mask)
+        self._bits = _either(said, mask)
+        self._visible = _ALL if more else self._bits
         self._any_type = not (mask["eth_type"] or said["eth_type"])
         self._parts: list[tuple[slice, Printer]] = []
         self._port: int | None = None
 
     def plan(self, layout: Outline, extra: tuple[str, ...]) -> _Plan:
-        texts = [self._section(name, layout) for name in layout.outer]
-        tail = [self._section(name, layout) for name in layout.inner or ()]
-        rest = [self._wild_section(name) for name in extra]
-        if layout.inner is None:
-            return self._finish(texts + rest)
-        return self._finish([*texts, f"encap({_join(tail)})", *rest])
+        self._any_type &= "eth" not in layout.sections
+        body = self._level(layout)
+        rest = [self._text(name, [(row, 0) for row in self._shown(name)]) for name in extra]
+        return _Plan(_join([body, *rest]), tuple(self._parts), self._port)
 
-    def _finish(self, texts: Iterable[str]) -> _Plan:
-        return _Plan(_join(texts), tuple(self._parts), self._port)
+    def _level(self, layout: Outline) -> str:
+        texts = [self._section(name) for name in layout.sections]
+        if layout.tag is not None and layout.inner is not None:
+            texts.append(self._tag(layout.tag))
+            texts.append(f"encap({self._level(layout.inner)})")
+        return _join(texts)
 
-    def _section(self, name: str, layout: Outline) -> str:
-        if name == "vlan":
-            tag_type = self._text(layout.tag.section, [(layout.tag, layout.tag.full)])
-            return f"{tag_type},{self._subfields(name, layout)}"
+    def _tag(self, tag: Tag) -> str:
+        kind = self._text("eth_type", [(tag.type, tag.type.full)])
+        truncated = tag.type.leaf == "eth_type"
+        rows = [row for row in tag.rows if (truncated if row.default else self._is_visible(row))]
+        return f"{kind},{self._text('vlan', [(row, self._written_mask(row)) for row in rows])}"
+
+    def _section(self, name: str) -> str:
         if name == "in_port" and self._mask["in_port"]:
             self._port = len(self._parts)
-        if name == "eth_type" and "eth" not in layout.outer and self._any_type:
+        if name == "eth_type" and self._any_type:
             return _ANY_TYPE
-        return self._subfields(name, layout)
-
-    def _subfields(self, name: str, layout: Outline) -> str:
-        rows = [row for row in fields.SECTIONS[name] if self._shown(row, layout)]
+        rows = self._shown(name)
         if not rows and name in _OPTIONAL:
             return ""
         if not rows and not fields.SECTIONS[name][0].name:
             return f"{name}(0/0)"
-        return self._text(name, [(row, row.from_leaf_mask(self._mask[row.leaf])) for row in rows])
+        return self._text(name, [(row, self._written_mask(row)) for row in rows])
 
-    def _shown(self, row: Field, layout: Outline) -> bool:
-        if row.default:
-            return layout.truncated
+    def _shown(self, name: str) -> list[Field]:
+        """The rows to print.  Of groups, those up to the last that says anything, each with its first row."""
+        rows = fields.SECTIONS[name]
+        if not rows[-1].group:
+            return [row for row in rows if self._is_visible(row)]
+        last = max((row.group for row in rows if row.from_leaf_mask(self._bits[row.leaf])), default=0)
+        size = len(rows) // (rows[-1].group + 1)
+        firsts = rows[::size] if last else ()
+        return [row for row in rows if row.group <= last and (row in firsts or self._is_visible(row))]
+
+    def _is_visible(self, row: Field) -> bool:
         return row.from_leaf_mask(self._visible[row.leaf]) != 0
 
-    def _wild_section(self, name: str) -> str:
-        return self._text(name, [(row, 0) for row in fields.SECTIONS[name] if self._visible[row.leaf]])
+    def _written_mask(self, row: Field) -> int:
+        return row.from_leaf_mask(self._mask[row.leaf])
 
     def _text(self, name: str, rows: list[tuple[Field, int]]) -> str:
         blanks = (f"{row.name}={self._blank(row, mask)}" if row.name else self._blank(row, mask) for row, mask in rows)
@@ -159,7 +176,7 @@ def _masked_plan(mask: FlowKey, layout: Outline, more: bool) -> _Plan:  # noqa: 
 
 def _concrete_plan(key: FlowKey, mask: FlowKey, layout: Outline, *, more: bool) -> _Plan:
     """The plan of a key with bits outside the mask: all of them are printed, in superfluous sections if need be."""
-    sections = (*layout.outer, *(layout.inner or ()))
+    sections = [name for level in layout.levels for name in level.sections]
     named = {row.leaf for name in sections for row in fields.SECTIONS[name]}
     left = bytearray(key.raw)
     for leaf in named:
@@ -207,21 +224,6 @@ def _said(key: FlowKey, *, concrete: bool) -> FlowKey:
     return key
 
 
-def port_text(number: int, port_name: PortName | None) -> str:
-    """A port's name, in quotation marks where it could be read as something else, or its number."""
-    name = port_name(number) if port_name is not None else None
-    if name is None:
-        return str(number)
-    if _PLAIN_NAME.fullmatch(name) and name not in OVS_ACTIONS:
-        return name
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def format_actions(actions: Actions, port_name: PortName | None = None) -> str:
-    """The text of an action list; `drop` for the empty one."""
-    return ",".join([port_text(action.port, port_name) for action in actions]) or "drop"
-
-
 def format_flow(flow: Flow, now_ms: int, *, more: bool = False, port_name: PortName | None = None) -> str:
     """One line of dump-flows, without the newline.
 
@@ -234,7 +236,7 @@ def format_flow(flow: Flow, now_ms: int, *, more: bool = False, port_name: PortN
     match = format_match(flow.match.key, flow.match.mask, concrete=concrete, more=more, port_name=port_name)
     used = "never" if stats.used_ms is None else f"{max(now_ms - stats.used_ms, 0) / 1000:.3f}s"
     flags = f", flags:{_letters(stats.tcp_flags)}" if stats.tcp_flags else ""
-    where = ", offloaded:yes, dp:xdp" if more else ""
+    where = f", offloaded:yes, dp:{layer(flow.actions)}" if more else ""
     actions = format_actions(flow.actions, port_name)
     return f"{name}{match}, packets:{stats.packets}, bytes:{stats.bytes}, used:{used}{flags}{where}, actions:{actions}"
 

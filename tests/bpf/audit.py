@@ -34,9 +34,10 @@ def free_runs(datapath):
     """Every free run of action units below high_unit, as (index, how many)."""
     memory, found = datapath.maps.memory(MapId.MAP_ACTIONS), []
     for k, head in enumerate(datapath.reader.control.free_units):
-        while head:
-            found.append((head - 1, 1 << k))
-            (head,) = struct.unpack_from("<I", memory, (head - 1) * UNIT_SIZE)
+        link = head
+        while link:
+            found.append((link - 1, 1 << k))
+            (link,) = struct.unpack_from("<I", memory, (link - 1) * UNIT_SIZE)
     return found
 
 

@@ -43,17 +43,17 @@ def test_a_key_has_nothing_of_the_packet_before(both):
 
 
 def test_two_outputs_are_refused_and_cost_nothing(both):
-    """Every slot, block and mask that the refused calls could have kept is there afterwards."""
+    """Every slot, unit and mask that the refused calls could have kept is there afterwards."""
     both.begin()
     kernel = both.kernel
     both.control("flow_new", Match(ANY, ANY), (Output(1),), U1)
     control = kernel.reader.control
-    before = control.n_free_slots, control.n_free_blocks, control.n_masks
+    before = control.n_free_slots, control.high_unit, control.n_masks
     for leaf in ("in_port", "eth_type", "ip_proto"):
         mask = FlowKey.of(**{leaf: 0xFF})
         both.control("flow_new", Match(ANY, mask), (Output(1), Output(2)), Ufid(b"\2"))
         both.control("flow_set", U1, (Output(1), Output(2)))
-    assert (control.n_free_slots, control.n_free_blocks, control.n_masks) == before
+    assert (control.n_free_slots, control.high_unit, control.n_masks) == before
     both.end()
 
 

@@ -1,12 +1,39 @@
 """The field table and the C layout name the same leaves."""
 
 from ctl import abi, fields
+from ctl.action import SETTABLE
 
 
 def test_every_leaf_has_a_row_or_is_reserved():
     named = {row.leaf for row in fields.ROWS} | fields.IMPLIED_LEAVES
     assert named | fields.RESERVED_LEAVES == set(abi.KEY_LEAVES)
     assert not named & fields.RESERVED_LEAVES
+
+
+def test_what_is_reserved_is_conntrack_tunnels_and_filling():
+    for leaf in fields.RESERVED_LEAVES - {"mask_id"}:
+        assert leaf.startswith(("ct_", "tun_")) or leaf.endswith("_zero"), leaf
+
+
+def test_groups_repeat_their_sub_fields():
+    for rows in fields.SECTIONS.values():
+        groups = [[row.name for row in rows if row.group == group] for group in range(rows[-1].group + 1)]
+        assert all(names == groups[0] for names in groups)
+        assert [row.group for row in rows] == sorted(row.group for row in rows)
+
+
+def test_packed_rows_fill_their_leaf_without_overlap():
+    for rows in fields.SECTIONS.values():
+        packed = [row for row in rows if row.packed]
+        assert packed in ([], list(rows))
+        if packed:
+            assert len({row.leaf for row in packed}) == 1
+            assert sum(row.full << row.shift for row in packed) == (1 << packed[0].leaf_bits) - 1
+
+
+def test_actions_set_whole_sections():
+    assert set(SETTABLE) <= set(fields.SECTIONS)
+    assert not any(row.packed for name in SETTABLE for row in fields.SECTIONS[name])
 
 
 def test_rows_fit_their_leaves():

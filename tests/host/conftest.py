@@ -11,6 +11,7 @@ import pytest
 
 from ctl import abi
 from ctl.flow import KEY_SIZE, FlowKey
+from ctl.packet import Layout
 
 HERE = pathlib.Path(__file__).resolve().parent
 BPF = HERE.parents[1] / "bpf"
@@ -27,11 +28,15 @@ class Driver:
             self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 
     def extract(self, frame, in_port):
-        """The key of a frame, None when it is refused."""
-        answer = self._ask(struct.pack("=cHI", b"K", in_port, len(frame)) + frame, 4 + KEY_SIZE)
+        """The key of a frame, None when it is refused.  Where its layers begin is then in ``layout``."""
+        answer = self._ask(struct.pack("=cHI", b"K", in_port, len(frame)) + frame, 4 + KEY_SIZE + 8)
         reason = abi.DropReason(int.from_bytes(answer[:4], "little"))
         assert reason in (abi.DropReason.DROP_NONE, abi.DropReason.DROP_SHORT_FRAME)
-        return FlowKey(answer[4:]) if reason == abi.DropReason.DROP_NONE else None
+        if reason != abi.DropReason.DROP_NONE:
+            return None
+        l3, l4, is_routed = struct.unpack_from("<HHB", answer, 4 + KEY_SIZE)
+        self.layout = Layout(l3, l4 or None, bool(is_routed))
+        return FlowKey(answer[4 : 4 + KEY_SIZE])
 
     def mask(self, key, recorded, mask):
         """key AND mask, and whether a recorded key differs from it where the mask compares.  Hot parts."""

@@ -33,6 +33,7 @@ static void put(const void *from, size_t size)
 static void answer_key(void)
 {
 	struct flow_key key = {};
+	struct layout at = {};
 	__u32 size, reason;
 	__u16 in_port;
 	__u8 *frame;
@@ -44,10 +45,11 @@ static void answer_key(void)
 		exit(4);
 	get(frame, size);
 	memset(&key, 0xa5, offsetof(struct flow_key, cold.tun_ipv6_src));
-	reason = key_extract((struct cursor){ frame, frame + size }, in_port, &key);
+	reason = key_extract((struct cursor){ frame, frame + size }, in_port, &key, &at);
 	free(frame);
 	put(&reason, sizeof(reason));
 	put(&key, sizeof(key));
+	put(&at, sizeof(at));
 }
 
 static void answer_mask(void)
@@ -58,8 +60,8 @@ static void answer_mask(void)
 	get(&key, sizeof(key));
 	get(&recorded, sizeof(recorded));
 	get(&mask, sizeof(mask));
-	mask_part(&masked, &key, &mask);
-	differs = mask_differs(&recorded, &masked, &mask);
+	mask_words(&masked, &key, &mask, WORDS(key));
+	differs = mask_differs(&recorded, &masked, &mask, WORDS(key));
 	put(&masked, sizeof(masked));
 	put(&differs, sizeof(differs));
 }

@@ -6,7 +6,6 @@ from ctl.errors import FlowInvalid, FlowSyntaxError, NotFound, NotSupported
 from ctl.fields import NOT_YET
 from ctl.flow import FlowKey, Output
 from ctl.text import caret, parse_actions, parse_dump_line, parse_flow, parse_flow_id
-from ctl.text.values import OVS_ACTIONS
 from ctl.ufid import Ufid, UfidPrefix
 
 IPV4 = "in_port(1),eth(),eth_type(0x0800),"
@@ -15,6 +14,11 @@ ICMP = IPV4 + "ipv4(proto=1),"
 ETH6 = "eth(),eth_type(0x86dd),"
 ARP = "eth(),eth_type(0x0806),"
 VLAN = "eth(),eth_type(0x8100),"
+
+ND = ETH6 + "ipv6(proto=58),icmpv6(type=135),"
+MPLS = "eth(),eth_type(0x8847),"
+QINQ = "eth(),eth_type(0x88a8),vlan(vid=1),encap(eth_type(0x8100),{},encap())"
+LSE = 0x1503  # label 1, tc 2, bottom of the stack, ttl 3
 
 # text, leaf, value, mask
 READS = [
@@ -84,6 +88,28 @@ READS = [
     (VLAN + "vlan(vid=0,pcp=0,cfi=0),encap()", "eth_type", 0x8100, 0xFFFF),
     (VLAN + "vlan(vid=0,pcp=0,cfi=0),encap()", "vlan_tci", 0, 0xFFFF),
     (VLAN + "vlan(vid=0,pcp=0,cfi=0),encap()", "vlan_tpid", 0, 0),
+    ("recirc_id(7),eth()", "recirc_id", 7, 0xFFFFFFFF),
+    ("dp_hash(0x5/0xf),eth()", "dp_hash", 5, 0xF),
+    ("dp_hash(5),eth()", "dp_hash", 5, 0xFFFFFFFF),
+    ("skb_mark(0/0),eth()", "skb_mark", 0, 0),
+    ("skb_priority(0x10001),eth()", "skb_priority", 0x10001, 0xFFFFFFFF),
+    (IPV4 + "ipv4(proto=132),sctp(src=7)", "tp_src", 7, 0xFFFF),
+    (ETH6 + "ipv6(proto=132),sctp(dst=7/0xf)", "tp_dst", 7, 0xF),
+    (ND + "nd(target=fd00::1)", "nd_target", 0xFD << 120 | 1, (1 << 128) - 1),
+    (ND + "nd(sll=02:00:00:00:00:01)", "nd_sll", 0x020000000001, (1 << 48) - 1),
+    (ND + "nd(tll=02:00:00:00:00:01/ff:00:00:00:00:00)", "nd_tll", 0x020000000001, 0xFF << 40),
+    (MPLS + "mpls(label=1,tc=2,ttl=3,bos=1)", "mpls_lse", LSE << 64, 0xFFFFFFFF << 64),
+    (MPLS + "mpls(label=1/0xfffff,tc=2/7,ttl=3/0xff,bos=1/1)", "mpls_lse", LSE << 64, 0xFFFFFFFF << 64),
+    (MPLS + "mpls(bos=0,label=0,label=1/0,ttl=3)", "mpls_lse", 0x1003 << 32, (0xFFFFF100 << 64) + (0xFF << 32)),
+    (MPLS + "mpls(ttl=9,ttl=8,ttl=7)", "mpls_lse", (9 << 64) + (8 << 32) + 7, (0xFF << 64) + (0xFF << 32) + 0xFF),
+    (QINQ.format("vlan(vid=2,pcp=1)"), "cvlan_tci", 0x3002, 0xFFFF),
+    (QINQ.format("vlan(vid=2)"), "cvlan_tci", 0x1002, 0x1FFF),
+    (QINQ.format("vlan(vid=2)"), "cvlan_tpid", 0x8100, 0xFFFF),
+    (QINQ.format("vlan(vid=2)"), "vlan_tci", 0x1001, 0x1FFF),
+    (QINQ.format("vlan(vid=2)"), "vlan_tpid", 0x88A8, 0xFFFF),
+    (QINQ.format("vlan(vid=2)"), "eth_type", 4, 0),
+    (QINQ.format("vlan(cfi=0)"), "cvlan_tpid", 0, 0),
+    (QINQ.format("vlan(cfi=0)"), "eth_type", 0x8100, 0xFFFF),
     ("\tin_port(1) \n eth() , ,eth_type(0x1234)\r\n", "eth_type", 0x1234, 0xFFFF),
 ]
 PORTS = {"uplink": 5, "a, (b)": 6, "ct": 7}.get
@@ -149,6 +175,13 @@ REFUSES = [
     (VLAN + "vlan(vid=^4096),encap()", "does not fit into 12 bits"),
     (VLAN + "vlan(cfi=^2),encap()", "does not fit into 1 bits"),
     (VLAN + "vlan(vid=1),encap(eth_type(0x1234)^", "expected ')' to close encap("),
+    (MPLS + "mpls(label=^1048576)", "does not fit into 20 bits"),
+    (MPLS + "mpls(bos=^2)", "does not fit into 1 bits"),
+    (MPLS + "mpls(^src=2)", "mpls has no src"),
+    (ND + "nd(^sha=02:00:00:00:00:01)", "nd has no sha"),
+    (ND + "nd(target=^10.0.0.1)", "expected an IPv6 address"),
+    ("skb_mark(^0x100000000),eth()", "does not fit into 32 bits"),
+    ("eth()," + "encap(" * 32 + "^encap(" + ")" * 33, "nested too deeply"),
     (VLAN + "vlan(vid=1),encap(^ufid:0x01)", "unknown field ufid"),
     ("ufid:^", "expected 32 hexadecimal digits"),
     ("ufid:^0x", "even number"),
@@ -177,22 +210,6 @@ def test_refuses_at_the_place(marked, message):
 def test_fields_of_ovs_that_we_lack(name):
     with pytest.raises(NotSupported, match=name):
         parse_flow(f"eth(),{name}(1)")
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        (VLAN + "vlan(vid=1),encap(eth_type(0x8100),vlan(vid=2),encap())", "second VLAN tag"),
-        (VLAN + "vlan(vid=1),encap(eth_type(0x8100))", "second VLAN tag"),
-        ("recirc_id(1),eth()", "recirc_id"),
-        (IPV4 + "ipv4(proto=132)", "sctp"),
-        (ETH6 + "ipv6(proto=58),icmpv6(type=135)", "nd"),
-    ],
-)
-def test_values_of_ovs_that_we_lack(text, name):
-    with pytest.raises(NotSupported, match=name) as caught:
-        parse_flow(text)
-    assert caught.value.exit_status == 6
 
 
 def test_unknown_port_names():
@@ -256,67 +273,6 @@ def test_prefixes():
     assert not UfidPrefix("000102").matches(Ufid(OCTETS[:15]))
     with pytest.raises(ValueError, match="6 to 31"):
         UfidPrefix("12345")
-
-
-@pytest.mark.parametrize(
-    ("text", "actions"),
-    [
-        ("3", (Output(3),)),
-        (" 3 ", (Output(3),)),
-        ("0x10", (Output(16),)),
-        ("0", (Output(0),)),
-        ("65534", (Output(65534),)),
-        ("drop", ()),
-        (" DROP\n", ()),
-        ("uplink", (Output(5),)),
-        ('"ct"', (Output(7),)),
-        ('"a, (b)"', (Output(6),)),
-    ],
-)
-def test_actions(text, actions):
-    assert parse_actions(text, PORTS) == actions
-
-
-@pytest.mark.parametrize("name", sorted(OVS_ACTIONS))
-@pytest.mark.parametrize("arguments", ["", "(x=1,y(2))"])
-def test_actions_of_ovs_that_we_lack(name, arguments):
-    with pytest.raises(NotSupported, match=name):
-        parse_actions(name + arguments)
-
-
-@pytest.mark.parametrize("text", ["1,2", "1, 2", "1 2", "uplink,1"])
-def test_several_actions_are_not_supported(text):
-    with pytest.raises(NotSupported, match="more than one"):
-        parse_actions(text, PORTS)
-
-
-@pytest.mark.parametrize(
-    ("marked", "message"),
-    [
-        ("^", "expected actions"),
-        ("  ^", "expected actions"),
-        ("^1x", "expected a port number"),
-        ("^uplink", "expected a port number"),
-        ("^foo(1)", "unknown action"),
-        ("^1(2)", "unknown action"),
-        ("^,1", "expected an action"),
-        ("1^)", "expected the end"),
-        ("1,^drop", "drop stands alone"),
-        ('"x^', ""),
-    ],
-)
-def test_actions_refused_at_the_place(marked, message):
-    text = marked.replace("^", "")
-    with pytest.raises(FlowSyntaxError) as caught:
-        parse_actions(text)
-    if message:
-        assert caught.value.pos == marked.index("^")
-        assert message in caught.value.message
-
-
-def test_output_to_no_port():
-    with pytest.raises(FlowInvalid, match="65535"):
-        parse_actions("65535")
 
 
 def test_dump_lines():

@@ -14,9 +14,12 @@ from ctl.text import (
     parse_flow,
     parse_flow_id,
 )
+from ctl.validate_actions import check_actions
 from tests.unit import strategies
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "flows.txt"
+ACTIONS = GOLDEN.with_name("actions.txt")
+ACTION_LINES = [line for line in ACTIONS.read_text().splitlines() if line and not line.startswith("#")]
 LINES = [line for line in GOLDEN.read_text().splitlines() if line and not line.startswith("#")]
 
 
@@ -70,9 +73,15 @@ def test_ufids(ufid):
     assert parse_flow_id(f"ufid:0x{ufid.octets.hex()}") == ufid
 
 
-@given(strategies.actions())
-def test_actions(actions):
+@given(strategies.flows())
+def test_actions(flow):
+    actions = flow.actions
     assert parse_actions(format_actions(actions)) == actions
-    names = {f"eth{action.port}.7": action.port for action in actions}
-    text = format_actions(actions, {port: name for name, port in names.items()}.get)
-    assert parse_actions(text, names.get) == actions
+    check_actions(actions, flow.match.masked, flow.match.mask)
+    text = format_actions(actions, lambda port: f"eth{port}.7")
+    assert parse_actions(text, lambda name: int(name[3:-2])) == actions
+
+
+@pytest.mark.parametrize("line", ACTION_LINES)
+def test_golden_actions_survive_byte_for_byte(line):
+    assert format_actions(parse_actions(line)) == line

@@ -1,5 +1,6 @@
 """Lines of a dump, word by word, and the JSON form."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -48,10 +49,34 @@ def test_statistics(stats, words):
 def test_more():
     line = format_flow(flow("in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)"), NOW, more=True)
     assert line == (
-        "recirc_id(0),in_port(1),eth(src=00:00:00:00:00:00/00:00:00:00:00:00,dst=00:00:00:00:00:00/00:00:00:00:00:00),"
+        "recirc_id(0),dp_hash(0/0),skb_priority(0/0),in_port(1),skb_mark(0/0),"
+        "eth(src=00:00:00:00:00:00/00:00:00:00:00:00,dst=00:00:00:00:00:00/00:00:00:00:00:00),"
         "eth_type(0x0800),ipv4(src=0.0.0.0/0.0.0.0,dst=10.0.0.1,proto=0/0,tos=0/0,ttl=0/0,frag=no/0), "
         "packets:0, bytes:0, used:never, offloaded:yes, dp:xdp, actions:2"
     )
+
+
+def test_more_says_where_a_flow_runs():
+    for text, layer in (("2", "xdp"), ("1,2", "tc"), ("set(skb_mark(1)),1", "tc")):
+        line = format_flow(dataclasses.replace(flow("eth()"), actions=parse_actions(text)), NOW, more=True)
+        assert line.endswith(f", offloaded:yes, dp:{layer}, actions:{text.replace('(1)', '(0x1)')}")
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("mpls(label=1,bos=1)", "mpls(label=1,tc=0/0,ttl=0/0,bos=1)"),
+        (
+            "mpls(ttl=3,ttl=4)",
+            "mpls(label=0/0,tc=0/0,ttl=3,bos=0/0,label=0/0,tc=0/0,ttl=4,bos=0/0)",
+        ),
+        ("mpls()", "mpls(label=0/0,tc=0/0,ttl=0/0,bos=0/0)"),
+    ],
+)
+def test_more_of_labels(written, printed):
+    match = parse_flow(f"eth_type(0x8847),{written}").match
+    assert format_match(match.masked, match.mask, more=True).endswith(f"eth_type(0x8847),{printed}")
+    assert parse_flow(f"eth_type(0x8847),{printed}").match == match
 
 
 def test_masked_keys_say_nothing_about_wild_fields():
@@ -100,7 +125,10 @@ def test_json_row():
         "ufid": str(UFID).removeprefix("ufid:"),
         "key": {
             "recirc_id": 0,
+            "dp_hash": 0,
+            "skb_priority": 0,
             "in_port": 1,
+            "skb_mark": 0,
             "eth": {"src": "02:00:00:00:00:01", "dst": "00:00:00:00:00:00"},
             "eth_type": 0x8100,
             "vlan": {"vid": 5, "pcp": 0, "cfi": 1},
@@ -108,7 +136,10 @@ def test_json_row():
         },
         "mask": {
             "recirc_id": 0xFFFFFFFF,
+            "dp_hash": 0,
+            "skb_priority": 0,
             "in_port": 0xFFFFFFFF,
+            "skb_mark": 0,
             "eth": {"src": "ff:ff:ff:ff:ff:ff", "dst": "00:00:00:00:00:00"},
             "eth_type": 0xFFFF,
             "vlan": {"vid": 0xFFF, "pcp": 0, "cfi": 1},
@@ -121,8 +152,75 @@ def test_json_row():
         "tcp_flags": 2,
         "offloaded": True,
         "dp": "xdp",
+        "dp_reason": None,
         "generation": 0,
     }
+
+
+def json_key(text):
+    return flow_row(flow(text), NOW)["key"]
+
+
+def test_json_of_two_tags():
+    text = "eth(),eth_type(0x88a8),vlan(vid=1),encap(eth_type(0x8100),vlan(vid=2,pcp=3),encap(eth_type(0x88cc)))"
+    row = json_key(text)
+    assert (row["eth_type"], row["vlan"]) == (0x88A8, {"vid": 1, "pcp": 0, "cfi": 1})
+    inner = {"eth_type": 0x8100, "vlan": {"vid": 2, "pcp": 3, "cfi": 1}, "encap": {"eth_type": 0x88CC}}
+    assert row["encap"] == inner
+
+
+def test_json_of_labels_and_neighbours():
+    empty = {"label": 0, "tc": 0, "ttl": 0, "bos": 0}
+    labels = [{"label": 5, "tc": 1, "ttl": 64, "bos": 0}, {"label": 6, "tc": 0, "ttl": 0, "bos": 1}, empty]
+    assert json_key("eth(),eth_type(0x8847),mpls(label=5,tc=1,ttl=64,label=6,bos=1)")["mpls"] == labels
+    nd = json_key("eth(),eth_type(0x86dd),ipv6(proto=58),icmpv6(type=136),nd(target=fd00::1,tll=02:00:00:00:00:01)")[
+        "nd"
+    ]
+    assert nd == {"target": "fd00::1", "sll": "00:00:00:00:00:00", "tll": "02:00:00:00:00:01"}
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("2", {"type": "output", "port": 2}),
+        ("drop(3)", {"type": "drop", "reason": 3}),
+        ("push_vlan(vid=5,pcp=7,tpid=0x88a8)", {"type": "push_vlan", "tpid": 0x88A8, "vid": 5, "pcp": 7, "cfi": 1}),
+        ("pop_vlan", {"type": "pop_vlan"}),
+        ("trunc(100)", {"type": "trunc", "max_len": 100}),
+        ("recirc(1)", {"type": "recirc", "id": 1}),
+        ("hash(sym_l4(7))", {"type": "hash", "algorithm": "sym_l4", "basis": 7}),
+        ("set(skb_mark(5))", {"type": "set", "field": "skb_mark", "value": 5, "mask": None}),
+        (
+            "set(tcp(dst=80))",
+            {"type": "set", "field": "tcp", "value": {"src": 0, "dst": 80}, "mask": {"src": 0, "dst": 0xFFFF}},
+        ),
+        (
+            "set(ipv4(src=1.1.1.1,dst=2.2.2.2,proto=6,tos=0,ttl=9,frag=no))",
+            {
+                "type": "set",
+                "field": "ipv4",
+                "value": {"src": "1.1.1.1", "dst": "2.2.2.2", "proto": 6, "tos": 0, "ttl": 9, "frag": "no"},
+                "mask": None,
+            },
+        ),
+        (
+            "userspace(pid=1,userdata(0102),actions)",
+            {"type": "userspace", "pid": 1, "userdata": "0102", "egress_tun_port": None, "actions": True},
+        ),
+        (
+            "userspace(pid=1,tunnel_out_port=5)",
+            {"type": "userspace", "pid": 1, "userdata": None, "egress_tun_port": 5, "actions": False},
+        ),
+    ],
+)
+def test_json_of_actions(text, row):
+    (shown,) = flow_row(dataclasses.replace(flow("eth()"), actions=parse_actions(text)), NOW)["actions"]
+    assert shown == row
+
+
+def test_json_says_why_a_flow_is_not_in_xdp():
+    row = flow_row(dataclasses.replace(flow("eth()"), actions=(Output(1), Output(2))), NOW)
+    assert (row["dp"], row["dp_reason"]) == ("tc", "more than one copy")
 
 
 @given(strategies.flows())

@@ -3,13 +3,15 @@
 import pytest
 
 from ctl import fields
-from ctl.errors import FlowInvalid, NotSupported
+from ctl.errors import FlowInvalid
 from ctl.text import parse_flow
 from ctl.validate import KeyAttrs, key_from_attrs, match_from_attrs
 
 IP = "eth(),eth_type(0x0800),"
 IP6 = "eth(),eth_type(0x86dd),"
 TAG = "eth(),eth_type(0x8100),"
+TWO_TAGS = "eth(),eth_type(0x88a8),vlan(vid=1),encap(eth_type(0x8100),{})"
+LABELS = "eth(),eth_type(0x8847),"
 
 ACCEPTED = [
     (5, "eth()"),
@@ -30,12 +32,26 @@ ACCEPTED = [
     (8, IP6 + "ipv6(proto=1)"),
     (8, IP + "ipv4(proto=6,frag=later)"),
     (8, IP6 + "ipv6(proto=58,frag=later)"),
+    (7, LABELS + "mpls()"),
+    (7, "eth(),eth_type(0x8848),mpls(label=1)"),
+    (8, IP + "ipv4(proto=132),sctp()"),
+    (8, IP6 + "ipv6(proto=132),sctp()"),
+    (8, IP + "ipv4(proto=132,frag=later)"),
+    (8, IP6 + "ipv6(proto=58),icmpv6(type=135),nd()"),
+    (8, IP6 + "ipv6(proto=58),icmpv6(type=136,code=1),nd()"),
+    (8, IP6 + "ipv6(proto=58),icmpv6(type=134)"),
+    (9, IP + "ipv4(),nd(),mpls(),sctp(src=1/0)"),
     (9, IP + "ipv4(proto=17),udp(),tcp(src=1/0)"),
     (9, IP + "ipv4(),ipv6(hlimit=3/0),arp()"),
     (9, "eth(),eth_type(0x88cc),ipv4(),icmp()"),
     (10, IP + "ipv4(proto=17),udp(dst=53)"),
     (10, IP + "ipv4(proto=17,frag=first),udp(dst=53)"),
+    (10, LABELS + "mpls(label=1,label=2,label=3)"),
+    (10, IP + "ipv4(proto=132),sctp(dst=53)"),
+    (10, IP6 + "ipv6(proto=58),icmpv6(type=135),nd(target=fd00::1)"),
     (11, "eth(),eth_type(0x0800/0),ipv4()"),
+    (11, "eth(),eth_type(0x8847/0),mpls()"),
+    (12, "recirc_id(0xffffffff),dp_hash(1/1),skb_mark(2/3),skb_priority(4/0),eth()"),
     (13, "in_port(65534),eth()"),
     (13, "in_port(1/0),eth()"),
     (14, TAG + "vlan(vid=1),encap()"),
@@ -45,6 +61,11 @@ ACCEPTED = [
     (14, TAG + "vlan(vid=0,pcp=0,cfi=0),encap()"),
     (14, TAG + "vlan(cfi=0),encap()"),
     (14, "eth_type(0x8100)"),
+    (14, TWO_TAGS.format("vlan(vid=2),encap()")),
+    (14, TWO_TAGS.format("vlan(vid=2),encap(eth_type(0x0800),ipv4())")),
+    (14, TWO_TAGS.format("vlan(vid=2),encap(eth_type(0x8100))")),
+    (14, TWO_TAGS.format("vlan(cfi=0),encap()")),
+    (14, TWO_TAGS.format("vlan(),encap(eth_type(0x88cc/0))")),
     (15, IP + "ipv4(frag=later)"),
     (15, "eth(),eth_type(0x0806),arp(op=255)"),
     (15, IP6 + "ipv6(label=0xfffff)"),
@@ -63,6 +84,12 @@ REFUSED = [
     (7, "eth(),eth_type(0x86dd)", "ipv6"),
     (7, "eth(),eth_type(0x0806)", "arp"),
     (7, "eth(),eth_type(0x8035)", "arp"),
+    (7, "eth(),eth_type(0x8847)", "mpls"),
+    (7, "eth(),eth_type(0x8848/0)", "mpls"),
+    (8, IP + "ipv4(proto=132)", "sctp"),
+    (8, IP6 + "ipv6(proto=132,frag=first)", "sctp"),
+    (8, IP6 + "ipv6(proto=58),icmpv6(type=135)", "nd"),
+    (8, IP6 + "ipv6(proto=58),icmpv6(type=136/0)", "nd"),
     (8, IP + "ipv4(proto=6)", "tcp"),
     (8, IP + "ipv4(proto=6),tcp()", "tcp_flags"),
     (8, IP + "ipv4(proto=6),tcp_flags(0/0)", "tcp"),
@@ -81,6 +108,14 @@ REFUSED = [
     (10, IP + "ipv4(proto=17,frag=later),udp(src=1)", "udp"),
     (10, IP6 + "ipv6(proto=1),icmp(type=1)", "icmp"),
     (10, "eth(),eth_type(0x0806),arp(op=17),udp(src=1)", "udp"),
+    (10, IP + "ipv4(),mpls(label=1)", "mpls"),
+    (10, "eth(),eth_type(0x8847/0),mpls(label=1)", "mpls"),
+    (10, IP + "ipv4(proto=17),udp(),sctp(src=1)", "sctp"),
+    (10, IP + "ipv4(proto=132/0xf0),sctp(src=1)", "sctp"),
+    (10, IP6 + "ipv6(proto=58),icmpv6(type=134),nd(target=::1)", "nd"),
+    (10, IP6 + "ipv6(proto=58),icmpv6(type=135/0x7f),nd(target=::1)", "nd"),
+    (10, IP6 + "ipv6(proto=58/0),icmpv6(type=135/0),nd(target=::1)", "nd"),
+    (12, "recirc_id(1/0xff),eth()", "recirc_id"),
     (13, "in_port(65535),eth()", "in_port"),
     (13, "in_port(0xffffffff),eth()", "in_port"),
     (14, "eth(),eth_type(0x8100)", "eth_type"),
@@ -96,6 +131,18 @@ REFUSED = [
     (14, "eth(),eth_type(0x8100/0xff00),vlan(vid=1),encap()", "eth_type"),
     (14, TAG + "vlan(vid=1,cfi=1/0),encap()", "vlan"),
     (14, TAG + "vlan(),encap(eth())", "eth"),
+    (14, TWO_TAGS.format("encap()"), "eth_type"),
+    (14, "eth(),eth_type(0x88a8),vlan(vid=1),encap(eth_type(0x8100))", "eth_type"),
+    (14, TWO_TAGS.format("vlan(vid=2)"), "eth_type"),
+    (14, "eth(),eth_type(0x88a8),vlan(vid=1),encap(eth_type(0x0800),vlan(vid=1),ipv4())", "vlan"),
+    (14, TWO_TAGS.format("vlan(vid=2,cfi=0),encap()"), "vlan"),
+    (14, TWO_TAGS.format("vlan(cfi=0),encap(encap())"), "encap"),
+    (14, TWO_TAGS.format("vlan(vid=2,cfi=1/0),encap()"), "vlan"),
+    (14, "eth(),eth_type(0x88a8),vlan(vid=1),encap(eth_type(0x8100/0),vlan(vid=2),encap())", "eth_type"),
+    (14, TWO_TAGS.format("vlan(),encap(eth())"), "eth"),
+    (14, TWO_TAGS.format("vlan(),encap(eth_type(0x8100),vlan(),encap())"), "vlan"),
+    (14, "eth_type(0x8100),vlan(),encap(eth())", "vlan"),
+    (15, LABELS + "mpls(label=1,label=2,label=3,label=4)", "mpls"),
     (15, "eth(),eth_type(0x0806),arp(op=256)", "arp"),
     (15, IP + "ipv4(frag=no/0x1)", "ipv4"),
     (15, "recirc_id(0/0),eth()", "recirc_id"),
@@ -193,13 +240,31 @@ def test_masks_of_a_tag_that_is_not_there():  # 14
             match_from_attrs(attrs(eth=ETH), mask)
 
 
-def test_a_second_tag_in_the_mask():
+def test_a_second_tag_in_the_mask():  # 14
     key = attrs(attrs(), eth=ETH, eth_type=0x8100, vlan=(5, 0, 1))
-    with pytest.raises(NotSupported):
+    with pytest.raises(FlowInvalid, match="no second tag"):
         match_from_attrs(key, attrs(attrs(attrs()), eth_type=0xFFFF, vlan=(0xFFF, 7, 1)))
 
 
-@pytest.mark.parametrize("row", [row for row in fields.ROWS if row.section in ("ipv6", "ipv4", "vlan", "tcp_flags")])
+def test_second_tags_are_exact_when_the_mask_does_not_mention_them():  # 12
+    key = attrs(
+        attrs(attrs(eth_type=0x88CC), eth_type=0x8100, vlan=(6, 0, 1)), eth=ETH, eth_type=0x88A8, vlan=(5, 0, 1)
+    )
+    match = match_from_attrs(key, attrs(attrs(), eth_type=0xFFFF, vlan=(0xFFF, 0, 1)))
+    assert (match.mask["vlan_tci"], match.mask["vlan_tpid"]) == (0x1FFF, 0xFFFF)
+    assert (match.mask["cvlan_tci"], match.mask["cvlan_tpid"]) == (0xFFFF, 0xFFFF)
+    assert match.mask["eth_type"] == 0
+
+
+def test_a_missing_second_tag_is_exact():  # 12
+    match = parse_flow(TAG + "vlan(vid=1),encap(eth_type(0x88cc))").match
+    assert (match.mask["cvlan_tci"], match.mask["cvlan_tpid"]) == (0xFFFF, 0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in fields.ROWS if row.section in ("ipv6", "ipv4", "vlan", "tcp_flags", "mpls", "nd", "skb_mark")],
+)
 def test_values_wider_than_their_field(row):  # 15
     rows = fields.SECTIONS[row.section]
     values = tuple(row.full + 1 if other == row else other.default for other in rows)

@@ -1,0 +1,280 @@
+"""What actions do to a frame: the specification of the executor, to be read.
+
+bpf/action.h does the same in C, and the tests hold the two against each other.  Actions run from left to
+right on the frame as it then is; its layers stay where they were found, shifted by the tags that come and
+go.  An action that does not fit the frame drops it, as in the OVS kernel datapath (actions.c).
+
+Checksums are changed by difference (RFC 1624), never computed anew: a packet that came with a wrong one
+leaves with one that is wrong by as much.  A UDP checksum of zero means that there is none, and stays.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ctl.abi import DropReason, FragKind
+from ctl.action import (
+    Action,
+    Actions,
+    Drop,
+    Hash,
+    HashAlgorithm,
+    Output,
+    PopVlan,
+    PushVlan,
+    Recirc,
+    Set,
+    Trunc,
+    Userspace,
+)
+from ctl.flow import FlowKey
+from ctl.packet import TAG_PRESENT, locate
+
+_TAG_TYPES: Final = (b"\x81\x00", b"\x88\xa8")
+_TCP, _UDP, _ICMPV6 = 6, 17, 58
+_IPV6: Final = 0x86DD
+_WORD: Final = (1 << 64) - 1
+_HASH_FACTOR: Final = 0x9E3779B97F4A7C15
+
+# Where a transport header keeps its checksum, and how long the header is at least, by protocol.
+_CHECKSUMS: Final = {_TCP: (16, 20), _UDP: (6, 8), _ICMPV6: (2, 8)}
+
+# Where the leaves that can be set lie in their header: offset and size in bytes.
+_PLACES: Final = {
+    "eth": {"eth_dst": (0, 6), "eth_src": (6, 6)},
+    "ipv4": {"ip_tos": (1, 1), "ip_ttl": (8, 1), "ipv4_src": (12, 4), "ipv4_dst": (16, 4)},
+    "ipv6": {"ip_ttl": (7, 1), "ipv6_src": (8, 16), "ipv6_dst": (24, 16)},
+    "ports": {"tp_src": (0, 2), "tp_dst": (2, 2)},
+}
+_HEADER_SIZES: Final = {"eth": 14, "ipv4": 20, "ipv6": 40}
+
+
+@dataclass(slots=True)
+class Packet:
+    """A frame on its way through an action list.
+
+    ``l3`` and ``l4`` as in `ctl.packet.Layout`; ``cut``: bytes that trunc takes off the end of the next
+    copy.  ``upcalls`` is what userspace actions sent: the action and the frame as cut.
+    """
+
+    frame: bytes
+    key: FlowKey
+    dp_hash: int = 0
+    cut: int = 0
+    upcalls: list[tuple[Userspace, bytes]] = field(default_factory=list)
+    l3: int = field(init=False)
+    l4: int | None = field(init=False)
+    is_routed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.l3, self.l4, self.is_routed = locate(self.frame)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a list ended: one of an output, another pass, and a drop."""
+
+    out_port: int | None = None
+    recirc_id: int | None = None
+    reason: DropReason = DropReason.DROP_NONE
+
+
+class Misfit(Exception):
+    """The frame is too short for what an action wants to change."""
+
+
+def execute(actions: Actions, packet: Packet) -> Outcome:
+    """Carry out a list that XDP can (`ctl.placement`) on a packet, which is changed in place."""
+    try:
+        for action in actions:
+            outcome = _execute_one(action, packet)
+            if outcome is not None:
+                return outcome
+    except Misfit:
+        return Outcome(reason=DropReason.DROP_ACTION_ERROR)
+    return Outcome(reason=DropReason.DROP_ACTION)
+
+
+def _execute_one(action: Action, packet: Packet) -> Outcome | None:
+    """The effect of one action; an outcome ends the list."""
+    match action:
+        case Output(port=port):
+            packet.frame = _taken_cut(packet)
+            return Outcome(out_port=port)
+        case Drop(reason=reason):
+            return Outcome(reason=DropReason.DROP_EXPLICIT_ERROR if reason else DropReason.DROP_EXPLICIT)
+        case Recirc(id=recirc_id):
+            return Outcome(recirc_id=recirc_id)
+        case Hash(algorithm=algorithm, basis=basis):
+            packet.dp_hash = hash_key(packet.key, algorithm, basis)
+        case Trunc(max_len=max_len):
+            packet.cut = max(0, len(packet.frame) - max_len)
+        case Userspace():
+            packet.upcalls.append((action, packet.frame[: len(packet.frame) - packet.cut]))
+            packet.cut = 0
+        case PushVlan() | PopVlan():
+            _change_tags(action, packet)
+        case Set():
+            _set(action, packet)
+    return None
+
+
+def _taken_cut(packet: Packet) -> bytes:
+    """The frame without what trunc cuts; at least an Ethernet header is left."""
+    cut = min(packet.cut, len(packet.frame) - 14)
+    packet.cut = 0
+    return packet.frame[: len(packet.frame) - cut]
+
+
+# --- tags --------------------------------------------------------------------------------------------
+
+
+def _change_tags(action: PushVlan | PopVlan, packet: Packet) -> None:
+    """A tag comes or goes behind the addresses.  Without a whole tag and a type behind it none goes."""
+    frame = packet.frame
+    if isinstance(action, PushVlan):
+        tag = struct.pack(">HH", action.tpid, action.tci & ~TAG_PRESENT)
+        packet.frame = frame[:12] + tag + frame[12:]
+        _shift(packet, 4)
+    elif len(frame) >= 18 and frame[12:14] in _TAG_TYPES:
+        packet.frame = frame[:12] + frame[16:]
+        _shift(packet, -4)
+
+
+def _shift(packet: Packet, size: int) -> None:
+    packet.l3 += size
+    if packet.l4 is not None:
+        packet.l4 += size
+
+
+# --- headers -----------------------------------------------------------------------------------------
+
+
+def _set(action: Set, packet: Packet) -> None:
+    if action.section in ("tcp", "udp"):
+        _set_ports(action, packet)
+        return
+    at = 0 if action.section == "eth" else packet.l3
+    header = _header(packet.frame, at, _HEADER_SIZES[action.section])
+    changed = _rewritten(header, action.leaves(), _PLACES[action.section])
+    if action.section == "ipv6":
+        changed = _with_first_word(changed, action.leaves())
+    if action.section == "ipv4":
+        changed = _with_checksum(changed, 10, [(header, changed)])
+    packet.frame = _replaced(packet.frame, at, changed)
+    if action.section in ("ipv4", "ipv6"):
+        _mend_transport(packet, action.section, header, changed)
+
+
+def _set_ports(action: Set, packet: Packet) -> None:
+    """Ports, and the checksum that covers them.  A later fragment has no ports: it stays as it is."""
+    if packet.key["ip_frag"] == FragKind.FRAG_LATER:
+        return
+    protocol = _TCP if action.section == "tcp" else _UDP
+    place, size = _CHECKSUMS[protocol]
+    if packet.l4 is None:
+        raise Misfit
+    header = _header(packet.frame, packet.l4, size)
+    changed = _rewritten(header, action.leaves(), _PLACES["ports"])
+    changed = _with_checksum(changed, place, [(header, changed)], zero_is_none=protocol == _UDP)
+    packet.frame = _replaced(packet.frame, packet.l4, changed)
+
+
+def _header(frame: bytes, at: int, size: int) -> bytes:
+    header = frame[at : at + size]
+    if len(header) < size:
+        raise Misfit
+    return header
+
+
+def _replaced(frame: bytes, at: int, header: bytes) -> bytes:
+    return frame[:at] + header + frame[at + len(header) :]
+
+
+def _rewritten(header: bytes, leaves: dict[str, tuple[int, int]], places: dict[str, tuple[int, int]]) -> bytes:
+    """The header with the bits of each leaf that its mask names replaced."""
+    changed = bytearray(header)
+    for leaf, (at, size) in places.items():
+        value, mask = leaves.get(leaf, (0, 0))
+        was = int.from_bytes(header[at : at + size], "big")
+        changed[at : at + size] = (was & ~mask | value).to_bytes(size, "big")
+    return bytes(changed)
+
+
+def _with_first_word(header: bytes, leaves: dict[str, tuple[int, int]]) -> bytes:
+    """Traffic class and flow label share the first word of an IPv6 header with the version."""
+    (tclass, tclass_mask), (label, label_mask) = (leaves.get(leaf, (0, 0)) for leaf in ("ip_tos", "ipv6_label"))
+    mask = tclass_mask << 20 | label_mask
+    word = int.from_bytes(header[:4], "big") & ~mask | tclass << 20 | label
+    return word.to_bytes(4, "big") + header[4:]
+
+
+# --- checksums ---------------------------------------------------------------------------------------
+
+
+def _mend_transport(packet: Packet, section: str, header: bytes, changed: bytes) -> None:
+    """The addresses are in the transport checksum.  Only a whole transport header is mended."""
+    protocol = packet.key["ip_proto"]
+    place, size = _CHECKSUMS.get(protocol, (0, 0))
+    if packet.l4 is None or not size or (protocol == _ICMPV6 and section == "ipv4"):
+        return
+    transport = packet.frame[packet.l4 : packet.l4 + size]
+    if len(transport) < size:
+        return
+    spans = [slice(12, 20)] if section == "ipv4" else [slice(8, 24), slice(24, 40)][: 1 if packet.is_routed else 2]
+    differences = [(header[span], changed[span]) for span in spans]
+    mended = _with_checksum(transport, place, differences, zero_is_none=protocol == _UDP)
+    packet.frame = _replaced(packet.frame, packet.l4, mended)
+
+
+def _with_checksum(
+    header: bytes, at: int, differences: Iterable[tuple[bytes, bytes]], *, zero_is_none: bool = False
+) -> bytes:
+    """The header with its 16-bit checksum changed for data that was the one and is the other."""
+    check = int.from_bytes(header[at : at + 2], "big")
+    moved = [(was, now) for was, now in differences if was != now]
+    if not moved or (zero_is_none and not check):
+        return header
+    total = ~check & 0xFFFF
+    for was, now in moved:
+        total += sum(~word & 0xFFFF for word in _words(was)) + sum(_words(now))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    check = ~total & 0xFFFF
+    if zero_is_none and not check:
+        check = 0xFFFF
+    return _replaced(header, at, check.to_bytes(2, "big"))
+
+
+def _words(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{len(data) // 2}H", data)
+
+
+# --- hash --------------------------------------------------------------------------------------------
+
+
+def hash_key(key: FlowKey, algorithm: HashAlgorithm, basis: int) -> int:
+    """The hash action's number, 1 to 2^32 - 1, from the key of this pass: bpf/hash.h.
+
+    Words, in this order: basis; protocol; source address, two 64-bit words in the order and byte order of
+    the key; destination address; ports.  Symmetric: source and destination are added up first.
+    """
+    ports = tuple(int.from_bytes(key[leaf].to_bytes(2, "big"), "little") for leaf in ("tp_src", "tp_dst"))
+    if key["eth_type"] == _IPV6:
+        source, destination = (struct.unpack("<2Q", key[f"ipv6_{end}"].to_bytes(16, "big")) for end in ("src", "dst"))
+    else:
+        source, destination = (
+            (int.from_bytes(key[f"ipv4_{end}"].to_bytes(4, "big"), "little"), 0) for end in ("src", "dst")
+        )
+    if algorithm == HashAlgorithm.SYM_L4:
+        words = (source[0] + destination[0], source[1] + destination[1], sum(ports))
+    else:
+        words = (*source, *destination, ports[0] << 16 | ports[1])
+    value = _HASH_FACTOR
+    for word in (basis, key["ip_proto"], *words):
+        value = (value ^ word & _WORD) * _HASH_FACTOR & _WORD
+        value ^= value >> 32
+    return value & 0xFFFFFFFF or 1
