@@ -86,6 +86,11 @@ class KeyParser:
         """Whether there was any field."""
         return bool(self.level.key.sections or self.level.mask.sections) or self.level.key.encap is not None
 
+    @property
+    def kind(self) -> str:
+        """Which language is read: texts with words to pass over, or without."""
+        return "reported" if self._skip else "plain"
+
     def error(self, message: str, pos: int, hint: str = "") -> FlowSyntaxError:
         """An error at a place of the text."""
         return FlowSyntaxError(message, self.text, pos, hint)

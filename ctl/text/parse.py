@@ -24,6 +24,7 @@ from ctl.errors import FlowSyntaxError
 from ctl.flow import Actions, FlowKey, Match
 from ctl.text.actions import ActionParser
 from ctl.text.grammar import KeyParser, PortNumber
+from ctl.text.shapes import Written
 from ctl.ufid import MAX_OCTETS, Ufid, UfidPrefix
 from ctl.validate import key_from_attrs, match_from_attrs
 
@@ -88,8 +89,13 @@ def parse_dump_line(text: str, port_number: PortNumber | None = None) -> tuple[P
 
 
 def _flow(parser: KeyParser, end: int) -> ParsedFlow:
+    written = Written.of(parser.text[:end], parser.kind)
+    if written is not None and (known := written.match()) is not None:
+        return ParsedFlow(written.ufid, known)
     parser.read(end)
     if not parser.has_key and parser.ufid is None:
         raise parser.error("expected a flow", 0, "such as in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)")
     match = match_from_attrs(parser.level.key, parser.level.mask) if parser.has_key else None
+    if written is not None and match is not None:
+        written.learn(match, parser.level.key)
     return ParsedFlow(parser.ufid, match)

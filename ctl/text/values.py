@@ -31,7 +31,8 @@ OVS_ACTIONS: Final = frozenset({
     "psample", "tnl_push", "tnl_pop", "lb_output",
 })  # fmt: skip
 
-_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,40}|0[0-7]{0,40}|[1-9][0-9]{0,40}")
+_MOST_DIGITS: Final = 40
+_NUMBER: Final = re.compile(rf"0[xX][0-9a-fA-F]{{1,{_MOST_DIGITS}}}|0[0-7]{{0,{_MOST_DIGITS}}}")
 _PREFIX: Final = re.compile(r"[0-9]{1,3}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){5}")
 _SIGNED_FLAGS: Final = re.compile(r"(?:[+-][a-z0-9\[\]]+)+")
@@ -41,10 +42,10 @@ _FLAG_BIT: Final = {name: 1 << bit for bit, name in enumerate(TCP_FLAGS)}
 
 def read_number(word: str) -> int:
     """A number in base 0: 0x is hexadecimal, another leading 0 octal, as strtoul reads them."""
+    if word.isascii() and word.isdecimal() and (word[0] != "0" or word == "0") and len(word) <= _MOST_DIGITS:
+        return int(word)
     if _NUMBER.fullmatch(word) is None:
         raise ValueError("expected a number")
-    if word[0] != "0" or word == "0":
-        return int(word)
     return int(word, 16 if word[1] in "xX" else 8)
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
+from ctl import fields
 from ctl.errors import FlowInvalid, FlowSyntaxError, NotFound, NotSupported
 from ctl.fields import NOT_YET
 from ctl.flow import FlowKey, Output
-from ctl.text import caret, parse_actions, parse_dump_line, parse_flow, parse_flow_id
+from ctl.text import caret, parse_dump_line, parse_flow, parse_flow_id, shapes
 from ctl.ufid import Ufid, UfidPrefix
 
 IPV4 = "in_port(1),eth(),eth_type(0x0800),"
@@ -215,8 +216,6 @@ def test_fields_of_ovs_that_we_lack(name):
 def test_unknown_port_names():
     with pytest.raises(NotFound, match="nowhere"):
         parse_flow("in_port(nowhere),eth()", PORTS)
-    with pytest.raises(NotFound, match="nowhere"):
-        parse_actions("nowhere", PORTS)
 
 
 OCTETS = bytes(range(16))
@@ -312,3 +311,31 @@ def test_caret_in_a_long_line(pos):
         assert line[column] == text[pos]
     assert line.startswith("...") == (pos > 60)
     assert line.endswith("...") == (pos < 200)
+
+
+MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
+SHAPES = [
+    ("in_port({}),eth(src={}),eth_type(0x0800),ipv4(dst={}/8)", ("1", MACS[0], "10.0.0.1"), ("2", MACS[1], "10.0.0.2")),
+    (f"ufid:{TEXT}, in_port(1),eth(),eth_type(0x8100),vlan(vid={{}}),encap()", ("1",), ("0xfff",)),
+    ("skb_mark({}/0xff),eth(),eth_type(0x86dd),ipv6(label={},hlimit={})", ("1", "0x2", "3"), ("7", "8", "0xff")),
+]
+
+
+@pytest.mark.parametrize(("shape", "first", "second"), SHAPES)
+def test_the_second_flow_of_a_shape_takes_the_short_cut(shape, first, second, monkeypatch):
+    long_way = parse_flow(shape.format(*second))
+    shapes._plans.clear()
+    parse_flow(shape.format(*first))
+    monkeypatch.setattr("ctl.text.grammar.KeyParser.read", None)
+    assert parse_flow(shape.format(*second)) == long_way
+
+
+def test_plans_are_few():
+    for number in range(3 * shapes._MOST_PLANS):
+        parse_flow(f"eth_type({0x8900 + number:#x})")
+    assert len(shapes._plans) <= shapes._MOST_PLANS
+
+
+def test_values_without_rules_are_rows():
+    names = {row.name or row.section for row in fields.ROWS}
+    assert {*shapes._SINGLES, *shapes._SUBS, *shapes._ARP_ND} <= names
