@@ -11,50 +11,6 @@ from enum import IntEnum
 from typing import Final
 
 
-class DpLimit(IntEnum):
-    """enum dp_limit."""
-
-    DP_ABI_VERSION = 1
-    UFID_MAX_OCTETS = 16
-    DP_NAME_SIZE = 16
-    DP_PATH_SIZE = 96
-    DP_MAX_PORTS = 1024
-    DP_MAX_MASKS = 256
-    TCP_FLAG_BYTES = 8
-
-
-class L2Kind(IntEnum):
-    """enum l2_kind."""
-
-    L2_NONE = 0
-    L2_ETHERNET = 1
-
-
-class FragKind(IntEnum):
-    """enum frag_kind."""
-
-    FRAG_NONE = 0
-    FRAG_FIRST = 1
-    FRAG_LATER = 2
-
-
-class SizeClass(IntEnum):
-    """enum size_class."""
-
-    SIZE_S = 0
-    SIZE_M = 1
-    SIZE_L = 2
-
-
-class RecordState(IntEnum):
-    """enum record_state."""
-
-    RECORD_FREE = 0
-    RECORD_PREPARED = 1
-    RECORD_LIVE = 2
-    RECORD_RETIRING = 3
-
-
 class ActionRefBits(IntEnum):
     """enum action_ref_bits."""
 
@@ -110,6 +66,50 @@ class UserspaceBits(IntEnum):
     USERSPACE_HAS_USERDATA_SHIFT = 48
     USERSPACE_HAS_TUN_PORT_SHIFT = 49
     USERSPACE_ACTIONS_SHIFT = 50
+
+
+class DpLimit(IntEnum):
+    """enum dp_limit."""
+
+    DP_ABI_VERSION = 1
+    UFID_MAX_OCTETS = 16
+    DP_NAME_SIZE = 16
+    DP_PATH_SIZE = 96
+    DP_MAX_PORTS = 1024
+    DP_MAX_MASKS = 256
+    TCP_FLAG_BYTES = 8
+
+
+class L2Kind(IntEnum):
+    """enum l2_kind."""
+
+    L2_NONE = 0
+    L2_ETHERNET = 1
+
+
+class FragKind(IntEnum):
+    """enum frag_kind."""
+
+    FRAG_NONE = 0
+    FRAG_FIRST = 1
+    FRAG_LATER = 2
+
+
+class SizeClass(IntEnum):
+    """enum size_class."""
+
+    SIZE_S = 0
+    SIZE_M = 1
+    SIZE_L = 2
+
+
+class RecordState(IntEnum):
+    """enum record_state."""
+
+    RECORD_FREE = 0
+    RECORD_PREPARED = 1
+    RECORD_LIVE = 2
+    RECORD_RETIRING = 3
 
 
 class DropReason(IntEnum):
@@ -177,6 +177,66 @@ class MapId(IntEnum):
     MAP_PROGRAMS = 17
     MAP_UPCALLS = 18
     MAP_UPCALL_BUFFER = 19
+
+
+class ActionUnit(Structure):
+    """struct action_unit: 16 bytes."""
+
+    _fields_ = (
+        ("type", c_uint8),
+        ("flags", c_uint8),
+        ("units", c_uint16),
+        ("arg", c_uint32),
+        ("wide", c_uint64),
+    )
+
+
+class SetEth(Structure):
+    """struct set_eth: 16 bytes."""
+
+    _fields_ = (
+        ("dst", c_uint8 * 6),
+        ("src", c_uint8 * 6),
+        ("zero", c_uint32),
+    )
+
+
+class SetIpv4(Structure):
+    """struct set_ipv4: 16 bytes."""
+
+    _fields_ = (
+        ("src", c_uint32.__ctype_be__),
+        ("dst", c_uint32.__ctype_be__),
+        ("tos", c_uint8),
+        ("ttl", c_uint8),
+        ("proto", c_uint8),
+        ("frag", c_uint8),
+        ("zero", c_uint8 * 4),
+    )
+
+
+class SetIpv6(Structure):
+    """struct set_ipv6: 48 bytes."""
+
+    _fields_ = (
+        ("src", c_uint8 * 16),
+        ("dst", c_uint8 * 16),
+        ("label", c_uint32.__ctype_be__),
+        ("tclass", c_uint8),
+        ("hop_limit", c_uint8),
+        ("proto", c_uint8),
+        ("frag", c_uint8),
+        ("zero", c_uint8 * 8),
+    )
+
+
+class SetTp(Structure):
+    """struct set_tp: 4 bytes."""
+
+    _fields_ = (
+        ("src", c_uint16.__ctype_be__),
+        ("dst", c_uint16.__ctype_be__),
+    )
 
 
 class KeyHot(Structure):
@@ -421,66 +481,6 @@ class MaskEntry(Structure):
     )
 
 
-class ActionUnit(Structure):
-    """struct action_unit: 16 bytes."""
-
-    _fields_ = (
-        ("type", c_uint8),
-        ("flags", c_uint8),
-        ("units", c_uint16),
-        ("arg", c_uint32),
-        ("wide", c_uint64),
-    )
-
-
-class SetEth(Structure):
-    """struct set_eth: 16 bytes."""
-
-    _fields_ = (
-        ("dst", c_uint8 * 6),
-        ("src", c_uint8 * 6),
-        ("zero", c_uint32),
-    )
-
-
-class SetIpv4(Structure):
-    """struct set_ipv4: 16 bytes."""
-
-    _fields_ = (
-        ("src", c_uint32.__ctype_be__),
-        ("dst", c_uint32.__ctype_be__),
-        ("tos", c_uint8),
-        ("ttl", c_uint8),
-        ("proto", c_uint8),
-        ("frag", c_uint8),
-        ("zero", c_uint8 * 4),
-    )
-
-
-class SetIpv6(Structure):
-    """struct set_ipv6: 48 bytes."""
-
-    _fields_ = (
-        ("src", c_uint8 * 16),
-        ("dst", c_uint8 * 16),
-        ("label", c_uint32.__ctype_be__),
-        ("tclass", c_uint8),
-        ("hop_limit", c_uint8),
-        ("proto", c_uint8),
-        ("frag", c_uint8),
-        ("zero", c_uint8 * 8),
-    )
-
-
-class SetTp(Structure):
-    """struct set_tp: 4 bytes."""
-
-    _fields_ = (
-        ("src", c_uint16.__ctype_be__),
-        ("dst", c_uint16.__ctype_be__),
-    )
-
-
 class DpStats(Structure):
     """struct dp_stats: 160 bytes."""
 
@@ -684,22 +684,22 @@ KEY_LEAVES: Final[dict[str, tuple[int, int, str]]] = {
 }
 
 BTF_IDS: Final[dict[str, int]] = {
-    "key_hot": 2,
-    "key_mid": 17,
-    "key_cold": 31,
-    "flow_key": 44,
-    "key_hot_mid": 48,
-    "key_hot_digest": 52,
-    "ufid_key": 57,
-    "flow_ref": 61,
-    "flow_record": 65,
-    "flow_tail": 70,
-    "mask_entry": 74,
-    "action_unit": 78,
-    "set_eth": 82,
-    "set_ipv4": 86,
-    "set_ipv6": 90,
-    "set_tp": 94,
+    "action_unit": 2,
+    "set_eth": 15,
+    "set_ipv4": 21,
+    "set_ipv6": 27,
+    "set_tp": 33,
+    "key_hot": 38,
+    "key_mid": 42,
+    "key_cold": 53,
+    "flow_key": 65,
+    "key_hot_mid": 69,
+    "key_hot_digest": 73,
+    "ufid_key": 78,
+    "flow_ref": 82,
+    "flow_record": 86,
+    "flow_tail": 90,
+    "mask_entry": 94,
     "dp_stats": 98,
     "port_stats": 103,
     "port_info": 107,
@@ -709,8 +709,8 @@ BTF_IDS: Final[dict[str, int]] = {
     "scratch": 126,
     "upcall": 132,
     "upcall_buffer": 137,
-    "__u8": 6,
-    "__u16": 3,
-    "__u32": 11,
-    "__u64": 26,
+    "__u8": 3,
+    "__u16": 5,
+    "__u32": 7,
+    "__u64": 9,
 }

@@ -21,10 +21,15 @@ DEFAULT_MAX_MASKS: Final = 64
 @click.command("add-dp")
 @click.option("--max-flows", type=int, default=DEFAULT_MAX_FLOWS, show_default=True, help="How many flows it can hold.")
 @click.option("--max-masks", type=int, default=DEFAULT_MAX_MASKS, show_default=True, help="How many masks, up to 256.")
+@click.option("--max-action-units", type=int, metavar="N",
+              help="Room for action lists: an output takes 1, a NAT to an IPv4 address and port about 8.  "
+                   "[default: 1.5 for each flow]")  # fmt: skip
 @click.option("--netns", metavar="NAME", help="Where its ports live.  [default: the caller's network namespace]")
 @click.argument("name", required=False)
 @pass_context
-def add_dp(context: Context, name: str | None, max_flows: int, max_masks: int, netns: str | None) -> None:
+def add_dp(
+    context: Context, name: str | None, max_flows: int, max_masks: int, max_action_units: int | None, netns: str | None
+) -> None:
     r"""Make a datapath, with its local port 0: a device of the same name.
 
     \b
@@ -36,7 +41,7 @@ def add_dp(context: Context, name: str | None, max_flows: int, max_masks: int, n
     from ctl.netns import NetNs
 
     namespace = NetNs.named(netns) if netns else NetNs.current()
-    sizes = Sizes(max_flows=max_flows, max_masks=max_masks)
+    sizes = Sizes(max_flows=max_flows, max_masks=max_masks, max_units=max_action_units or 0)
     add_datapath(_new_name(context, name), sizes, namespace, context.timeout_s)
 
 
@@ -107,7 +112,7 @@ def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
     )
     if statistics:
         click.echo("  drops: " + " ".join(f"{reason}:{count}" for reason, count in stats.drops.items()))
-        click.echo(f"  stale: {stats.stale}")
+        click.echo(f"  stale: {stats.stale}  upcalls: {stats.upcalls}")
     counters = datapath.port_stats() if statistics else {}
     for port in datapath.ports():
         notes = [port.kind] if port.kind != "netdev" else []
@@ -129,6 +134,7 @@ def dp_to_dict(datapath: KernelDatapath) -> dict[str, Any]:
         "name": datapath.name,
         "max_flows": datapath.sizes.max_flows,
         "max_masks": datapath.sizes.max_masks,
+        "max_action_units": datapath.sizes.max_units,
         **asdict(datapath.stats()),
         "ports": [{**asdict(port), "statistics": asdict(counters[port.number])} for port in datapath.ports()],
     }

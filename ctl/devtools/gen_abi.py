@@ -20,7 +20,7 @@ import tempfile
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HEADER = ROOT / "bpf" / "abi.h"
+HEADERS = [ROOT / "bpf" / name for name in ("abi_action.h", "abi.h")]
 TARGET_PY = ROOT / "ctl" / "abi.py"
 TARGET_BTF = ROOT / "ctl" / "abi.btf"
 
@@ -59,7 +59,8 @@ def _run(*argv: str, cwd: str | None = None) -> str:
 
 
 def _names(kind: str) -> list[str]:
-    return re.findall(rf"^{kind} (\w+) {{", HEADER.read_text(), re.MULTILINE)
+    text = "".join(header.read_text() for header in HEADERS)
+    return re.findall(rf"^{kind} (\w+) {{", text, re.MULTILINE)
 
 
 def _stub() -> str:
@@ -75,7 +76,7 @@ def compile_btf() -> tuple[bytes, list[dict[str, Any]]]:
         source, obj, raw = (pathlib.Path(folder) / n for n in ("stub.c", "stub.o", "stub.btf"))
         source.write_text(_stub())
         _run(_tool("clang-14", "clang"), "-target", "bpf", "-g", "-O1", "-Werror", "-I", str(multiarch),
-             "-I", str(HEADER.parent), f"-fdebug-prefix-map={folder}=.",
+             "-I", str(HEADERS[0].parent), f"-fdebug-prefix-map={folder}=.",
              "-c", source.name, "-o", obj.name, cwd=folder)  # fmt: skip
         _run(_tool("llvm-objcopy-14", "llvm-objcopy"), f"--dump-section=.BTF={raw}", str(obj), f"{obj}.out")
         types = json.loads(_run(_tool("bpftool"), "-j", "btf", "dump", "file", str(obj)))["types"]

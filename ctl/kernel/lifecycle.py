@@ -48,6 +48,8 @@ def check_sizes(sizes: Sizes) -> None:
         raise UsageError(f"--max-flows {sizes.max_flows}: from 1 to {1 << 24}")
     if not 1 <= sizes.max_masks <= DpLimit.DP_MAX_MASKS:
         raise UsageError(f"--max-masks {sizes.max_masks}: from 1 to {DpLimit.DP_MAX_MASKS.value}")
+    if not 1 <= sizes.max_units <= 1 << 25:
+        raise UsageError(f"--max-action-units {sizes.max_units}: from 1 to {1 << 25}")
 
 
 def datapath_names() -> list[str]:

@@ -6,8 +6,9 @@ import pathlib
 import pytest
 
 from ctl.abi import MapId, SizeClass
+from ctl.action import Output, Userspace
 from ctl.errors import CtlError, Exists, NotFound, NotSupported, TableFull
-from ctl.flow import FlowKey, Match, Output
+from ctl.flow import FlowKey, Match
 from ctl.kernel.maps import SPECS
 from ctl.kernel.memory import flow_cost
 from ctl.kernel.records import size_class
@@ -80,12 +81,15 @@ def test_the_mask_that_is_too_much_changes_nothing(datapath):
         datapath.flow_new(match_of(ipv6_label=1), OUT2)
 
 
-def test_class_l_is_refused_before_anything_is_changed(datapath):
-    before = state_of(datapath)
-    for leaf in ("nd_target", "tun_flags", "ct_proto"):
-        with pytest.raises(NotSupported):
-            datapath.flow_new(match_of(**{leaf: 1}), OUT2, ufid_of(1))
-    assert state_of(datapath) == before
+def test_flows_of_class_l_come_and_go(datapath):
+    start = occupancy(datapath)
+    for number, leaf in enumerate(("nd_target", "tun_flags", "ct_proto")):
+        datapath.flow_new(match_of(**{leaf: 1}), OUT2, ufid_of(number))
+        assert datapath.flow_get(ufid_of(number)).match == match_of(**{leaf: 1})
+    with pytest.raises(Exists):
+        datapath.flow_new(match_of(nd_target=1), OUT2)
+    assert datapath.flow_flush() == 3
+    assert occupancy(datapath) == start
 
 
 def failing_requests(datapath):
@@ -95,7 +99,7 @@ def failing_requests(datapath):
         lambda: datapath.flow_new(one_of_many(0), OUT2, ufid_of(99)),
         lambda: datapath.flow_new(spare, OUT2, ufid_of(0)),
         lambda: datapath.flow_new(spare, two),
-        lambda: datapath.flow_new(match_of(nd_target=1), OUT2),
+        lambda: datapath.flow_new(match_of(nd_target=1), (Userspace(1, bytes(129)),)),
         lambda: datapath.flow_set(ufid_of(0), two),
         lambda: datapath.flow_set(ufid_of(99), OUT2, clear=True),
         lambda: datapath.flow_set(one_of_many(0).key, OUT2),

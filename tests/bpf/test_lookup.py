@@ -219,7 +219,7 @@ def test_a_flow_without_actions_drops(bench, datapath, counted):
 
 
 def test_output_to_a_port_that_does_not_exist(bench, datapath, counted):
-    for port in (4, 1023, 1024, 0xFFFFFFFF):
+    for port in (4, 1023, 1024, 65534):
         datapath.flow_flush()
         datapath.flow_new(EVERYTHING, (Output(port),))
         assert bench.run(UDP4).verdict == XDP_DROP

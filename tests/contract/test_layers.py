@@ -25,6 +25,7 @@ ROOMS = [
     "ctl.jsonout",
     "ctl.datapath",
     "ctl.packet",
+    "ctl.execute",
     "ctl.model",
     "ctl.netns",
     "ctl.kernel",

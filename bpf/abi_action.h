@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * abi_action.h - action lists, as the controller writes and the program reads them.  Part of abi.h.
+ */
+#ifndef UFID_ABI_ACTION_H
+#define UFID_ABI_ACTION_H
+
+#include <linux/types.h>
+
+#define ABI_ASSERT(what) _Static_assert(what, #what)
+
+/*
+ * A reference to an action list: where its units begin and how many there are.  0 is the empty list,
+ * which drops.
+ */
+enum action_ref_bits {
+	ACTIONS_AT_SHIFT = 0,		/* 32 bits: index of the first unit */
+	ACTIONS_UNITS_SHIFT = 32,	/* 16 bits: units in the list */
+};
+
+enum action_limit {
+	ACTIONS_MAX = 64,		/* actions in a list */
+	ACTION_UNITS_MAX = 512,		/* units in a list */
+	RECIRC_LIMIT = 5,		/* passes after the first */
+	USERDATA_MAX = 128,		/* bytes of cookie of a userspace action */
+};
+
+enum action_type {
+	ACTION_END = 0,
+	ACTION_OUTPUT = 1,		/* arg: port number */
+	ACTION_DROP = 2,		/* arg: the user's reason */
+	ACTION_PUSH_VLAN = 3,		/* arg: TPID << 16 | TCI, host order */
+	ACTION_POP_VLAN = 4,
+	ACTION_SET_ETH = 5,		/* operand: struct set_eth, twice */
+	ACTION_SET_IPV4 = 6,		/* operand: struct set_ipv4, twice */
+	ACTION_SET_IPV6 = 7,		/* operand: struct set_ipv6, twice */
+	ACTION_SET_TP = 8,		/* arg: protocol; wide: struct set_tp, twice */
+	ACTION_RECIRC = 9,		/* arg: recirculation id */
+	ACTION_HASH = 10,		/* arg: enum hash_algorithm; wide: basis */
+	ACTION_TRUNC = 11,		/* arg: longest frame */
+	ACTION_USERSPACE = 12,		/* arg: pid; wide: enum userspace_bits; operand: userdata */
+};
+
+/* Which bits "flags" of a unit has. */
+enum action_flag {
+	ACTION_PLAIN_SET = 1,		/* written as set(), not as set with masks; no other effect */
+};
+
+enum hash_algorithm {			/* as OVS_HASH_ALG_* */
+	HASH_L4 = 0,
+	HASH_SYM_L4 = 1,
+};
+
+/* Parts of the wide argument of a userspace action. */
+enum userspace_bits {
+	USERSPACE_TUN_PORT_SHIFT = 0,	/* 32 bits: egress tunnel port */
+	USERSPACE_SIZE_SHIFT = 32,	/* 16 bits: bytes of userdata */
+	USERSPACE_HAS_USERDATA_SHIFT = 48,
+	USERSPACE_HAS_TUN_PORT_SHIFT = 49,
+	USERSPACE_ACTIONS_SHIFT = 50,	/* the upcall tells the flow's actions */
+};
+
+/*
+ * An action list is a run of units.  Each action is one unit, followed by the units of its operand.
+ * A list never changes once a record refers to it.  Operands of the set actions are a value and then
+ * a mask of the same layout; bits of the value outside the mask are zero.
+ */
+struct action_unit {
+	__u8 type;			/* enum action_type */
+	__u8 flags;			/* enum action_flag */
+	__u16 units;			/* of operand that follow */
+	__u32 arg;
+	__u64 wide;
+};
+
+struct set_eth {
+	__u8 dst[6];
+	__u8 src[6];
+	__u32 zero;
+};
+
+struct set_ipv4 {
+	__be32 src;
+	__be32 dst;
+	__u8 tos;
+	__u8 ttl;
+	__u8 proto;			/* this and the next: kept for the reader of the list, never set */
+	__u8 frag;
+	__u8 zero[4];
+};
+
+struct set_ipv6 {
+	__u8 src[16];
+	__u8 dst[16];
+	__be32 label;
+	__u8 tclass;
+	__u8 hop_limit;
+	__u8 proto;			/* as in struct set_ipv4 */
+	__u8 frag;
+	__u8 zero[8];
+};
+
+struct set_tp {
+	__be16 src;
+	__be16 dst;
+};
+
+ABI_ASSERT(sizeof(struct action_unit) == 16);
+ABI_ASSERT(sizeof(struct set_eth) == sizeof(struct action_unit));
+ABI_ASSERT(sizeof(struct set_ipv4) == sizeof(struct action_unit));
+ABI_ASSERT(sizeof(struct set_ipv6) == 3 * sizeof(struct action_unit));
+
+#endif
