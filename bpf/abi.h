@@ -41,6 +41,8 @@ enum dp_limit {
 	UFID_MAX_OCTETS = 16,
 	DP_NAME_SIZE = 16,		/* IFNAMSIZ */
 	DP_PATH_SIZE = 96,
+	PORT_PLACES = 4096,		/* of the table of ports by ifindex */
+	PORT_PROBES = 8,		/* places in it where a device can stand */
 	DP_MAX_PORTS = 1024,		/* port numbers 0 .. 1023; 0 is the local port */
 	DP_MAX_MASKS = 256,		/* most that the program's search loop can cover */
 	TCP_FLAG_BYTES = 8,		/* the flags that statistics keep, one byte each */
@@ -207,14 +209,14 @@ enum record_state {
  * A flow's record, found by its slot.  Its life: free -> prepared -> live -> retiring -> free.  From
  * prepared to retiring the key, the UFID and the mask id do not change; the slot is used again only
  * after a grace period.  "actions" is replaced by one aligned 8-byte store.  The program writes
- * packets, bytes, used_ns and tcp_flags, nobody else does while the flow can be hit; only a CLEAR zeroes
+ * packets, bytes, used and tcp_flags, nobody else does while the flow can be hit; only a CLEAR zeroes
  * the flags that have the number of the epoch which it begins, as it had 255 CLEARs ago.
  */
 struct flow_record {
 	struct key_hot key;		/* the other parts: struct flow_tail at the same slot */
 	__u64 packets;
 	__u64 bytes;
-	__u64 used_ns;			/* CLOCK_MONOTONIC (coarse) of the last hit, 0 before the first */
+	__u64 used;			/* the kernel's tick counter at the last hit, 0 before the first */
 	__u8 tcp_flags[8];		/* [b] == clear_epoch: flag 1 << b was seen since the last CLEAR */
 	__u64 actions;			/* enum action_ref_bits */
 	__u8 ufid[16];
@@ -284,6 +286,12 @@ struct port_stats {
 	__u64 rx_dropped;		/* dropped by the program, counted where they came in */
 };
 
+/* A place in the table of ports by ifindex; ifindex 0: nobody's. */
+struct port_place {
+	__u32 ifindex;
+	__u32 port;
+};
+
 enum port_kind {
 	PORT_NONE = 0,
 	PORT_NETDEV = 1,
@@ -324,6 +332,9 @@ struct dp_meta {
 	__u32 max_flows;
 	__u32 max_masks;
 	__u32 max_units;		/* of action lists, all together */
+	__u64 tick_zero_ns;		/* CLOCK_MONOTONIC when the tick counter was 0, modulo 2^64 */
+	__u32 tick_ns;
+	__u32 zero;
 	__u64 netns_inode;		/* of the namespace that all ports live in */
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */

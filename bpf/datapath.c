@@ -15,6 +15,7 @@
 #include "hook_xdp.h"
 #include "key.h"
 #include "lookup.h"
+#include "port.h"
 #include "stats.h"
 #include "action.h"
 
@@ -74,19 +75,18 @@ INLINE int dp_finish(struct scratch *s, struct dp_stats *dp, struct verdict v)
 /* A new frame: where it came from, and that it came. */
 INLINE int dp_begin(struct xdp_md *ctx, struct scratch *s, struct dp_stats *dp)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	__u32 *number = bpf_map_lookup_elem(MAP(MAP_PORT_OF), &ifindex);
+	int number = port_of(ctx->ingress_ifindex);
 	struct port_stats *port;
 
-	if (!number) {
+	if (number < 0) {
 		dp->drops[DROP_NOT_A_PORT]++;
 		return -1;
 	}
-	s->in_port = *number;
+	s->in_port = number;
 	s->passes = 0;
 	s->recirc_id = 0;
 	s->dp_hash = 0;
-	port = stats_port(*number);
+	port = stats_port(number);
 	if (port) {
 		port->rx_packets++;
 		port->rx_bytes += hook_size(ctx);

@@ -18,7 +18,7 @@
  *	actions		index -> action_unit		userspace both		new lists are refused
  *	free_slots	depth -> slot			userspace userspace	-
  *	ports		port number -> ifindex		userspace program	numbers end at 1023
- *	port_of		ifindex -> port number		userspace program	as ports
+ *	port_of		place -> port_place		userspace program	as ports, see port.h
  *	port_info	port number -> port_info	userspace userspace	as ports
  *	port_stats	port number -> port_stats	program	  userspace	as ports
  *	dp_stats	0 -> dp_stats			program	  userspace	-

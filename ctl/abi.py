@@ -75,6 +75,8 @@ class DpLimit(IntEnum):
     UFID_MAX_OCTETS = 16
     DP_NAME_SIZE = 16
     DP_PATH_SIZE = 96
+    PORT_PLACES = 4096
+    PORT_PROBES = 8
     DP_MAX_PORTS = 1024
     DP_MAX_MASKS = 256
     TCP_FLAG_BYTES = 8
@@ -446,7 +448,7 @@ class FlowRecord(Structure):
         ("key", KeyHot),
         ("packets", c_uint64),
         ("bytes", c_uint64),
-        ("used_ns", c_uint64),
+        ("used", c_uint64),
         ("tcp_flags", c_uint8 * 8),
         ("actions", c_uint64),
         ("ufid", c_uint8 * 16),
@@ -508,6 +510,15 @@ class PortStats(Structure):
     )
 
 
+class PortPlace(Structure):
+    """struct port_place: 8 bytes."""
+
+    _fields_ = (
+        ("ifindex", c_uint32),
+        ("port", c_uint32),
+    )
+
+
 class PortInfo(Structure):
     """struct port_info: 40 bytes."""
 
@@ -539,13 +550,16 @@ class DpControl(Structure):
 
 
 class DpMeta(Structure):
-    """struct dp_meta: 152 bytes."""
+    """struct dp_meta: 168 bytes."""
 
     _fields_ = (
         ("abi_version", c_uint32),
         ("max_flows", c_uint32),
         ("max_masks", c_uint32),
         ("max_units", c_uint32),
+        ("tick_zero_ns", c_uint64),
+        ("tick_ns", c_uint32),
+        ("zero", c_uint32),
         ("netns_inode", c_uint64),
         ("netns_path", c_uint8 * 96),
         ("name", c_uint8 * 16),
@@ -702,13 +716,14 @@ BTF_IDS: Final[dict[str, int]] = {
     "mask_entry": 94,
     "dp_stats": 98,
     "port_stats": 103,
-    "port_info": 107,
-    "dp_control": 111,
-    "dp_meta": 116,
-    "layout": 121,
-    "scratch": 126,
-    "upcall": 132,
-    "upcall_buffer": 137,
+    "port_place": 107,
+    "port_info": 111,
+    "dp_control": 115,
+    "dp_meta": 120,
+    "layout": 125,
+    "scratch": 130,
+    "upcall": 136,
+    "upcall_buffer": 141,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ctl.cli.main import Context
+from ctl.cli.main import DEFAULT_NAME, Context
 from ctl.kernel.datapath import KernelDatapath
+
+if TYPE_CHECKING:
+    from netns_lab.traffic import Result
+
+TRAFFIC_COUNT: Final = 23  # packets of a stream, unless said otherwise; prime, so that no multiple hides a loss
 
 pass_context = click.make_pass_decorator(Context)
 
@@ -44,3 +49,21 @@ def port_name(datapath: KernelDatapath) -> Callable[[int], str | None]:
 def now_ms() -> int:
     """CLOCK_MONOTONIC in milliseconds, the clock of `used`."""
     return time.monotonic_ns() // 1_000_000
+
+
+def lab_name(context: Context) -> str:
+    """The lab that is meant; its datapath has the same name."""
+    return context.dp or DEFAULT_NAME
+
+
+def traffic_text(result: Result) -> str:
+    """What became of a stream of packets, in one line."""
+    stream = result.stream
+    text = f"{stream.src} -> {stream.dst} {stream.kind}: {result.sent} sent, {result.received} received"
+    for count, word in (
+        (result.mismatched, "changed"),
+        (result.duplicated, "duplicated"),
+        (result.elsewhere, "elsewhere"),
+    ):
+        text += f", {count} {word}" if count else ""
+    return text

@@ -21,7 +21,10 @@ DEFAULT_NAME: Final = "lab"
 
 # Every command, in the order and under the headings of `ctl --help`, and the module that defines it.
 COMMANDS: Final[dict[str, dict[str, str]]] = {
-    "Lab": dict.fromkeys(("up", "down", "status", "exec", "shell", "send"), "ctl.cli.lab"),
+    "Lab": {
+        **dict.fromkeys(("up", "down", "status"), "ctl.cli.lab"),
+        **dict.fromkeys(("exec", "shell", "send"), "ctl.cli.hosts"),
+    },
     "Datapath": dict.fromkeys(("add-dp", "del-dp", "dump-dps", "show", "add-if", "del-if"), "ctl.cli.dp"),
     "Flows": dict.fromkeys(
         ("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"

@@ -18,7 +18,7 @@ from ctl import abi
 from ctl.abi import DpLimit, MapId, PortKind, ProgramId
 from ctl.datapath import Port
 from ctl.errors import Absent, CompileError, Exists, NotFound, NotSupported, UsageError
-from ctl.kernel import bpffs, libbpf, program
+from ctl.kernel import bpffs, libbpf, places, program, ticks
 from ctl.kernel import compile as compiler
 from ctl.kernel import maps as mapping
 from ctl.kernel.datapath import KernelDatapath, read_meta
@@ -131,7 +131,10 @@ def _make(name: str, sizes: Sizes, namespace: NetNs) -> abi.DpMeta:
 
 
 def _meta(name: str, sizes: Sizes, namespace: NetNs, program_fd: int) -> abi.DpMeta:
+    clock = ticks.measure()
     meta = abi.DpMeta(
+        tick_ns=clock.tick_ns,
+        tick_zero_ns=clock.zero_ns,
         max_flows=sizes.max_flows,
         max_masks=sizes.max_masks,
         max_units=sizes.max_units,
@@ -213,7 +216,7 @@ def attach(datapath: KernelDatapath, device: str, number: int | None = None, *, 
         number = _choose_number(number, taken, local=bool(local_name))
         undo.callback(_forget, datapath, number, ifindex)
         _reset_stats(datapath.maps, number)
-        libbpf.map_update(datapath.maps.fd(MapId.MAP_PORT_OF), ctypes.c_uint32(ifindex), ctypes.c_uint32(number))
+        places.enter(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, number)
         generic = _link(datapath, device, ifindex, number)
         kind = PortKind.PORT_INTERNAL if local_name else PortKind.PORT_NETDEV
         _write_info(datapath.maps, number, (local_name or device, device, ifindex, kind, generic))
@@ -295,10 +298,7 @@ def _forget(datapath: KernelDatapath, number: int, ifindex: int) -> None:
     if pin.exists():
         _detach(str(pin))
         pin.unlink()
-    port = ctypes.c_uint32()
-    key = ctypes.c_uint32(ifindex)
-    if libbpf.map_lookup(datapath.maps.fd(MapId.MAP_PORT_OF), key, port) and port.value == number:
-        libbpf.map_delete(datapath.maps.fd(MapId.MAP_PORT_OF), key)
+    places.leave(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, number)
     _write_info(datapath.maps, number, ("", "", 0, PortKind.PORT_NONE, False))
 
 

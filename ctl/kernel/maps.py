@@ -101,7 +101,7 @@ SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_ACTIONS: _mapped("action_unit", lambda s: s.max_units),
     MapId.MAP_FREE_SLOTS: _mapped("__u32", _flows),
     MapId.MAP_PORTS: _without_btf(libbpf.MAP_DEVMAP, "__u32", _ports),
-    MapId.MAP_PORT_OF: MapSpec(type=libbpf.MAP_HASH, value="__u32", entries=_ports),
+    MapId.MAP_PORT_OF: _mapped("port_place", lambda _: DpLimit.PORT_PLACES),
     MapId.MAP_PORT_INFO: _mapped("port_info", _ports),
     MapId.MAP_PORT_STATS: _per_cpu("port_stats", _ports),
     MapId.MAP_DP_STATS: _per_cpu("dp_stats", _one),

@@ -19,6 +19,7 @@ from ctl.flow import Flow, FlowKey, FlowStats, Match
 from ctl.kernel import libbpf
 from ctl.kernel.encode import decode
 from ctl.kernel.maps import Maps, Sizes
+from ctl.kernel.ticks import Ticks
 from ctl.kernel.units import UNIT_SIZE
 from ctl.ufid import Ufid
 
@@ -29,7 +30,7 @@ HOT_SIZE: Final = ctypes.sizeof(abi.KeyHot)
 MID_END: Final = ctypes.sizeof(abi.KeyHotMid)
 KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
 
-# struct flow_record behind its key: packets, bytes, used_ns, tcp_flags, actions, ufid, generation,
+# struct flow_record behind its key: packets, bytes, used, tcp_flags, actions, ufid, generation,
 # state, ufid_len, clear_epoch, size_class.  Checked against the layout when the module is imported.
 RECORD_REST: Final = struct.Struct("<QQQ8sQ16sIBBBB")
 if HOT_SIZE + RECORD_REST.size != RECORD_SIZE:
@@ -76,6 +77,9 @@ class RecordReader:
         self._masks = maps.memory(MapId.MAP_MASKS)
         self._actions = maps.memory(MapId.MAP_ACTIONS)
         self.control = abi.DpControl.from_buffer(maps.memory(MapId.MAP_CONTROL))
+        meta = abi.DpMeta()
+        libbpf.map_lookup(maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
+        self._ticks = Ticks(meta.tick_ns, meta.tick_zero_ns)
         self._mask_cache: dict[int, tuple[bytes, FlowKey]] = {}
 
     # --- structures in place ---------------------------------------------------------------------
@@ -125,7 +129,7 @@ class RecordReader:
         """What is in the record now.  The base of the statistics is read before them, so it is not above them."""
         tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
         raw = self._records[slot * RECORD_SIZE : (slot + 1) * RECORD_SIZE]
-        packets, n_bytes, used_ns, flags, actions, ufid, generation, _, ufid_len, epoch, _ = RECORD_REST.unpack_from(
+        packets, n_bytes, used, flags, actions, ufid, generation, _, ufid_len, epoch, _ = RECORD_REST.unpack_from(
             raw, HOT_SIZE
         )
         base_packets, base_bytes = struct.unpack_from("<QQ", tail, _BASE_OFFSET)
@@ -133,7 +137,7 @@ class RecordReader:
         stats = FlowStats(
             packets=packets,
             bytes=n_bytes - base_bytes,
-            used_ms=used_ns // 1_000_000 if packets else None,
+            used_ms=self._ticks.time_ns(used) // 1_000_000 if packets else None,
             tcp_flags=sum(1 << bit for bit, seen in enumerate(flags) if seen == epoch),
         )
         return Flow(

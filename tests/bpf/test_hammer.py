@@ -71,7 +71,7 @@ def test_two_processors_count_on_one_flow(bench, datapath, counted):
     used = [0]
     with traffic(bench, frames[0], 3, 1_000_003, FIRST) as one, traffic(bench, frames[1], 3, 1_000_003, LAST) as other:
         while one.goes_on() or other.goes_on():
-            used.append(record.used_ns)
+            used.append(record.used)
     stats = datapath.flow_get(Ufid(b"A")).stats
     assert stats.packets == one.packets + other.packets == counted()["hit"]
     assert stats.bytes == one.packets * len(frames[0]) + other.packets * len(frames[1])

@@ -99,12 +99,12 @@ def test_the_local_port_takes_part(ctl, topology):
     """The stack behind port 0 sends to h1 through a flow, and h1's answer comes back through another."""
     ctl("add-flow", "ufid:0xaa,in_port(0),eth()", "1")
     ctl("add-flow", f"ufid:0xbb,in_port(1),eth(dst={local_mac(ctl, topology)})", "0")
-    run = ["ip", "netns", "exec", topology.datapath_namespace.name]
     for command in (
         ["ip", "addr", "add", "198.18.0.99/24", "dev", ctl.name],
         ["ping", "-q", "-c", "5", "-i", "0.05", "-W", "2", "198.18.0.1"],
     ):
-        done = subprocess.run([*run, *command], capture_output=True, text=True, check=False)
+        with topology.datapath_namespace.enter():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert ctl.flow("ufid:0xbb")["packets"] >= 5
 

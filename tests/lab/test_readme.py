@@ -35,22 +35,31 @@ def steady(lines):
 
 
 @pytest.fixture
-def nothing_up():
-    """The session uses the default names; a lab of that name belongs to somebody."""
-    if Path("/run/netns/ctl-lab-dp").exists():
-        pytest.fail("a lab is up: ctl down")
-    yield
-    subprocess.run([sys.executable, "-c", "from ctl.cli import main; main()", "down"], capture_output=True, check=False)
+def elsewhere():
+    """A mount namespace with an empty /run and BPF file system: the session's names are nobody else's there."""
+    mounts = "mount -t tmpfs none /run && mount -t bpf none /sys/fs/bpf && echo ready && read _"
+    with subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounts],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as holder:  # fmt: skip
+        assert holder.stdout.readline() == "ready\n"
+        yield holder.pid
+        subprocess.run([*ctl(holder.pid), "down"], capture_output=True, check=False)
+        holder.stdin.close()
 
 
-@pytest.mark.usefixtures("nothing_up")
-def test_the_session_is_true():
+def ctl(pid):
+    """The command line that is `ctl` in a process's mount namespace."""
+    return ["nsenter", "--mount", "--target", str(pid), sys.executable, "-u", "-c", "from ctl.cli import main; main()"]
+
+
+def test_the_session_is_true(elsewhere):
     for command, printed in session():
         program, *arguments = shlex.split(command)
         assert program == "ctl"
         # Lines come on stdout and stderr; a pipe for both keeps their order as a terminal would.
         run = subprocess.run(
-            [sys.executable, "-u", "-c", "from ctl.cli import main; main()", *arguments],
+            [*ctl(elsewhere), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert run.returncode == 0, f"{command}\n{run.stdout}"

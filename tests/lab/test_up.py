@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ctl.kernel.maps import SPECS, name_of
+from ctl.kernel import libbpf
 from tests.lab.commands import Ctl
 
 PORTS = 3
@@ -26,21 +26,34 @@ def ctl():
 
 
 def everything_of(name):
-    """All that a lab of that name is made of, and what it could have touched."""
-    ids = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True).stdout
+    """All that a lab of that name has a name for, and what it could have touched."""
     return {
         "namespaces": sorted(p.name for p in Path("/run/netns").glob(f"ctl-{name}-*")),
         "links": sorted(p.name for p in Path("/sys/class/net").iterdir()),
         "pins": sorted(str(p) for p in Path("/sys/fs/bpf").glob(f"ufid/{name}")),
-        "programs": ids.count('"dp_xdp"'),
-        "mounts": Path("/proc/self/mounts").read_text(),
+        "mounts": {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()},
     }
 
 
-def maps_alive():
-    shown = subprocess.run(["bpftool", "map", "show"], capture_output=True, text=True, check=True).stdout
-    names = {name_of(map_id) for map_id in SPECS}
-    return sum(word in names for word in re.findall(r"name (\w+)", shown))
+def pinned_ids(name):
+    """(kind, id) of every map, program and link that a datapath has pinned."""
+    found = set()
+    for pin in (p for p in Path(f"/sys/fs/bpf/ufid/{name}").rglob("*") if not p.is_dir()):
+        with libbpf.opened(str(pin)) as fd:
+            facts = Path(f"/proc/self/fdinfo/{fd}").read_text()
+        found.update(re.findall(r"^(map_id|prog_id|link_id):\s+(\d+)", facts, re.MULTILINE))
+    return found
+
+
+def alive(ids):
+    """Those that the kernel still has."""
+    kinds = {"map_id": "map", "prog_id": "prog", "link_id": "link"}
+    return {
+        (kind, number)
+        for kind, number in ids
+        if subprocess.run(["bpftool", kinds[kind], "show", "id", number], capture_output=True, check=False).returncode
+        == 0
+    }
 
 
 def eventually(fact, timeout_s=5.0):
@@ -75,17 +88,18 @@ def test_up_twice_is_harmless(ctl):
 
 
 def test_down_leaves_nothing(ctl):
-    maps, before = maps_alive(), everything_of(ctl.name)
+    before = everything_of(ctl.name)
     ctl("up", "--no-traffic")
     ctl("add-flow", "ufid:0x02,in_port(1),eth()", "drop")
-    between = everything_of(ctl.name)
+    between, ids = everything_of(ctl.name), pinned_ids(ctl.name)
     assert len(between["namespaces"]) == PORTS + 1
     assert between["pins"]
-    assert between["programs"] == before["programs"] + 1
+    assert {kind for kind, _ in ids} == {"map_id", "prog_id", "link_id"}
+    assert alive(ids) == ids
     assert between["links"] == before["links"], "the host's own network was touched"
     ctl("down")
     assert eventually(lambda: everything_of(ctl.name) == before), (everything_of(ctl.name), before)
-    assert eventually(lambda: maps_alive() == maps)
+    assert eventually(lambda: not alive(ids)), alive(ids)
 
 
 def test_down_without_up_is_no_error(ctl):

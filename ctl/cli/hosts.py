@@ -1,0 +1,128 @@
+"""The commands in and between the hosts of the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ctl.cli.common import TRAFFIC_COUNT, lab_name, pass_context, print_json, traffic_text
+from ctl.cli.main import Context
+from ctl.errors import Absent, UsageError
+
+if TYPE_CHECKING:
+    from netns_lab.topology import Topology
+
+
+def _topology(context: Context) -> Topology:
+    """The lab that is up.  Absent."""
+    from netns_lab.topology import existing
+
+    topology = existing(lab_name(context))
+    if topology is None:
+        raise Absent(f"lab {lab_name(context)} is not up", "ctl up")
+    return topology
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("host")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_context
+def exec_(context: Context, host: str, command: tuple[str, ...]) -> int:
+    r"""Run a command in a host's network namespace, and pass on its exit status.
+
+    \b
+    ctl exec h1 -- ping -c 3 198.18.0.2
+    """
+    from netns_lab.run import exec_in
+
+    return exec_in(_topology(context), host, command[1:] if command[0] == "--" else command)
+
+
+@click.command()
+@click.argument("host")
+@pass_context
+def shell(context: Context, host: str) -> int:
+    """Open a shell in a host's network namespace."""
+    from netns_lab.run import shell as run_shell
+
+    return run_shell(_topology(context), host)
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--udp", "kind", flag_value="udp", default=True, help="UDP datagrams.  [default]")
+@click.option("--tcp", "kind", flag_value="tcp", help="TCP segments.")
+@click.option("--icmp", "kind", flag_value="icmp", help="ICMP echo requests.")
+@click.option("--arp", "kind", flag_value="arp", help="ARP requests.")
+@click.option("--pcap", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The frames of a capture.")
+@click.option("--scapy", metavar="EXPR", help="What a scapy expression makes, such as 'Ether()/IP()/UDP()'.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), default=TRAFFIC_COUNT, show_default=True, help="How many.")
+@click.option("--vlan", type=click.IntRange(0, 4094), help="With an 802.1Q tag.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="PPS", help="Packets per second.")
+@pass_context
+def send(
+    context: Context, source: str, target: str, kind: str, pcap: Path | None, scapy: str | None, count: int,
+    vlan: int | None, rate: float | None,
+) -> int:  # fmt: skip
+    r"""Send packets from one host to another, and count and check them at the receiver.
+
+    Exit status 1 when not all arrived as they were sent.
+
+    \b
+    ctl send h1 h2 --udp --count 101
+    ctl send h2 h3 --scapy 'Ether(dst="02:00:00:00:00:03")/IP(dst="198.18.0.3")/ICMP()'
+    """
+    topology = _topology(context)
+    if pcap or scapy:
+        if pcap and scapy:
+            raise UsageError("--pcap and --scapy are two sources of packets", "give one")
+        from netns_lab.own import from_capture, from_expression
+
+        frames = from_capture(pcap) if pcap else from_expression(scapy or "", count)
+        return _send_own(context, topology, (source, target), frames, rate)
+    from netns_lab.frames import Stream
+    from netns_lab.traffic import exchange
+
+    stream = Stream(src=source, dst=target, kind=kind, count=count, vlan=vlan)  # type: ignore[arg-type]
+    with _explaining_drops(context, topology):
+        result = exchange(topology, [stream], rate=rate)[0]
+    row = {"from": source, "to": target, "kind": kind, "sent": result.sent, "received": result.received,
+           "changed": result.mismatched, "duplicated": result.duplicated, "elsewhere": result.elsewhere}  # fmt: skip
+    if context.output == "text":
+        click.echo(traffic_text(result))
+    else:
+        print_json(context, "ctl/traffic/1", "traffic", [row])
+    return 0 if result.ok else 1
+
+
+@contextmanager
+def _explaining_drops(context: Context, topology: Topology) -> Iterator[None]:
+    """Say for what reasons the datapath dropped packets within the block, if it did."""
+    with context.open_named(topology.lab) as datapath:
+        before = datapath.stats().drops
+        yield
+        dropped = {reason: count - before[reason] for reason, count in datapath.stats().drops.items()}
+    if any(dropped.values()):
+        context.note("dropped meanwhile: " + " ".join(f"{reason}:{n}" for reason, n in dropped.items() if n))
+
+
+def _send_own(
+    context: Context, topology: Topology, ends: tuple[str, str], frames: list[bytes], rate: float | None
+) -> int:
+    from netns_lab.traffic import send_frames
+
+    with _explaining_drops(context, topology):
+        result = send_frames(topology, *ends, frames, rate=rate)
+    row = {"from": ends[0], "to": ends[1], "kind": "own", "sent": result.sent, "received": result.received,
+           "changed": 0, "duplicated": 0, "elsewhere": result.elsewhere}  # fmt: skip
+    if context.output == "text":
+        extra = f", {result.elsewhere} elsewhere" if result.elsewhere else ""
+        click.echo(f"{ends[0]} -> {ends[1]}: {result.sent} sent, {result.received} received{extra}")
+    else:
+        print_json(context, "ctl/traffic/1", "traffic", [row])
+    return 0 if result.sent == result.received and not result.elsewhere else 1

@@ -1,0 +1,36 @@
+"""The table of ports by ifindex: bpf/port.h looks there for every frame."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Iterator
+from typing import Final
+
+from ctl import abi
+from ctl.abi import DpLimit
+from ctl.errors import TableFull
+
+_SIZE: Final = ctypes.sizeof(abi.PortPlace)
+
+
+def enter(memory: mmap.mmap, ifindex: int, number: int) -> None:
+    """Make a device a port.  TableFull when eight others with neighbouring numbers are there already."""
+    for at in _places(ifindex):
+        if not abi.PortPlace.from_buffer(memory, at).ifindex:
+            ctypes.c_uint64.from_buffer(memory, at).value = ifindex | number << 32  # one store: both or neither
+            return
+    raise TableFull(f"no place is left for a device with ifindex {ifindex}", "make the device anew for another ifindex")
+
+
+def leave(memory: mmap.mmap, ifindex: int, number: int) -> None:
+    """Undo `enter`, if it is there."""
+    for at in _places(ifindex):
+        place = abi.PortPlace.from_buffer(memory, at)
+        if (place.ifindex, place.port) == (ifindex, number):
+            ctypes.c_uint64.from_buffer(memory, at).value = 0
+
+
+def _places(ifindex: int) -> Iterator[int]:
+    """Where a device can stand, as byte offsets."""
+    return ((ifindex + i) % DpLimit.PORT_PLACES * _SIZE for i in range(DpLimit.PORT_PROBES))
