@@ -20,6 +20,11 @@ TRAFFIC_COUNT: Final = 23  # packets of a stream, unless said otherwise; prime, 
 pass_context = click.make_pass_decorator(Context)
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help.  The backspace keeps click from joining the lines."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def print_json(context: Context, schema: str, name: str, rows: Iterable[dict[str, Any]]) -> None:
     """One document with all rows, or with jsonl a document for each row.  ``schema`` is in every one."""
     if context.output == "jsonl":

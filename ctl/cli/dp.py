@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ctl.cli.common import pass_context, print_json
+from ctl.cli.common import examples, pass_context, print_json
 from ctl.cli.main import Context
 from ctl.errors import Absent, NotFound, NotSupported, UsageError
 
@@ -18,7 +18,7 @@ DEFAULT_MAX_FLOWS: Final = 65536
 DEFAULT_MAX_MASKS: Final = 64
 
 
-@click.command("add-dp")
+@click.command("add-dp", epilog=examples("ctl add-dp br0", "ctl add-dp br0 --max-flows 1000000 --netns blue"))
 @click.option("--max-flows", type=int, default=DEFAULT_MAX_FLOWS, show_default=True, help="How many flows it can hold.")
 @click.option("--max-masks", type=int, default=DEFAULT_MAX_MASKS, show_default=True, help="How many masks, up to 256.")
 @click.option("--max-action-units", type=int, metavar="N",
@@ -30,12 +30,7 @@ DEFAULT_MAX_MASKS: Final = 64
 def add_dp(
     context: Context, name: str | None, max_flows: int, max_masks: int, max_action_units: int | None, netns: str | None
 ) -> None:
-    r"""Make a datapath, with its local port 0: a device of the same name.
-
-    \b
-    ctl add-dp br0
-    ctl add-dp br0 --max-flows 1000000 --netns blue
-    """
+    """Make a datapath, with its local port 0: a device of the same name."""
     from ctl.kernel.maps import Sizes
     from ctl.manage import add_datapath
     from ctl.netns import NetNs
@@ -73,16 +68,11 @@ def dump_dps(context: Context) -> None:
         click.echo(f"xdp@{name}")
 
 
-@click.command("show")
+@click.command("show", epilog=examples("ctl show", "ctl --dp br0 show -s"))
 @click.option("-s", "--statistics", is_flag=True, help="Print the counters of each port, and of each drop reason.")
 @pass_context
 def show(context: Context, statistics: bool) -> None:
-    r"""Show datapaths: look-ups, flows, masks and ports.
-
-    \b
-    ctl show
-    ctl --dp br0 show -s
-    """
+    """Show datapaths: look-ups, flows, masks and ports."""
     from ctl.kernel.datapath import KernelDatapath
     from ctl.kernel.lifecycle import datapath_names
 
@@ -167,17 +157,12 @@ def _device(argument: str) -> _Device:
     return _Device(name=name, number=number, netns=netns)
 
 
-@click.command("add-if")
+@click.command("add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl add-if p3,netns=blue"))
 @click.option("--force", is_flag=True, help="Even a device that carries the default route.")
 @click.argument("devices", metavar="DEV[,port_no=N][,netns=NS]...", nargs=-1, required=True)
 @pass_context
 def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
-    r"""Make devices ports of the datapath.  They are looked for in the caller's network namespace.
-
-    \b
-    ctl add-if eth1 eth2,port_no=7
-    ctl add-if p3,netns=blue
-    """
+    """Make devices ports of the datapath.  They are looked for in the caller's network namespace."""
     from ctl.manage import add_port
     from ctl.netns import NetNs
 
@@ -191,16 +176,11 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
                 context.note(f"  {line}")
 
 
-@click.command("del-if")
+@click.command("del-if", epilog=examples("ctl del-if eth1", "ctl del-if 7"))
 @click.argument("ports", metavar="DEV|PORT...", nargs=-1, required=True)
 @pass_context
 def del_if(context: Context, ports: tuple[str, ...]) -> None:
-    r"""Take ports out of the datapath.  The devices stay.
-
-    \b
-    ctl del-if eth1
-    ctl del-if 7
-    """
+    """Take ports out of the datapath.  The devices stay."""
     from ctl.kernel.lifecycle import detach
 
     with context.open() as datapath:

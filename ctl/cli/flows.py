@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctl.cli.common import now_ms, pass_context, port_name, port_number, print_json
+from ctl.cli.common import examples, now_ms, pass_context, port_name, port_number, print_json
 from ctl.cli.main import Context
 from ctl.errors import NotFound, UsageError
 from ctl.flow import FlowId
@@ -48,17 +48,18 @@ def _which(datapath: KernelDatapath, argument: str) -> FlowId:
     return found[0]
 
 
-@click.command("add-flow")
+@click.command(
+    "add-flow",
+    epilog=examples(
+        "ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x86dd),ipv6()' 2",
+        "ctl add-flow 'in_port(2),eth()' drop",
+    ),
+)
 @click.argument("flow")
 @click.argument("actions")
 @pass_context
 def add_flow(context: Context, flow: str, actions: str) -> None:
-    r"""Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key.
-
-    \b
-    ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)' 2
-    ctl add-flow 'in_port(2),eth()' drop
-    """
+    """Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key."""
     with context.open() as datapath:
         parsed = parse_flow(flow, port_number(datapath))
         action_list = parse_actions(actions, port_number(datapath))
@@ -67,7 +68,10 @@ def add_flow(context: Context, flow: str, actions: str) -> None:
         datapath.flow_new(parsed.match, action_list, parsed.ufid)
 
 
-@click.command("mod-flow")
+@click.command(
+    "mod-flow",
+    epilog=examples("ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3", "ctl mod-flow --clear -s 0a0b0c drop"),
+)
 @click.option("--may-create", is_flag=True, help="Install the flow if it is not there; FLOW then needs its key.")
 @click.option("--clear", is_flag=True, help="Zero the flow's statistics.")
 @click.option("-s", "--statistics", is_flag=True, help="Print the flow with its statistics from before.")
@@ -75,12 +79,7 @@ def add_flow(context: Context, flow: str, actions: str) -> None:
 @click.argument("actions")
 @pass_context
 def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear: bool, statistics: bool) -> None:
-    r"""Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key.
-
-    \b
-    ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
-    ctl mod-flow --clear -s 0a0b0c drop
-    """
+    """Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key."""
     with context.open() as datapath, datapath.hold():
         action_list = parse_actions(actions, port_number(datapath))
         try:
@@ -96,36 +95,31 @@ def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear:
             print_flows(context, datapath, [changed])
 
 
-@click.command("get-flow")
+@click.command(
+    "get-flow", epilog=examples("ctl get-flow ufid:0a0b0c0d-0000-0000-0000-000000000001", "ctl get-flow 0a0b0c")
+)
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where the flow runs.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
 @click.argument("flow")
 @pass_context
 def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
-    r"""Print one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+    """Print one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
 
     A flow that has a UFID is not found by its key, nor the reverse.
-
-    \b
-    ctl get-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
-    ctl get-flow 0a0b0c
     """
     with context.open() as datapath:
         found = datapath.flow_get(_which(datapath, flow))
         print_flows(context, datapath, [found], more=more, names=names)
 
 
-@click.command("del-flow")
+@click.command(
+    "del-flow", epilog=examples("ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001", "ctl del-flow -s 0a0b0c")
+)
 @click.option("-s", "--statistics", is_flag=True, help="Print the flow with its final statistics.")
 @click.argument("flow")
 @pass_context
 def del_flow(context: Context, flow: str, statistics: bool) -> None:
-    r"""Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
-
-    \b
-    ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
-    ctl del-flow -s 0a0b0c
-    """
+    """Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key."""
     with context.open() as datapath, datapath.hold():
         gone = datapath.flow_del(_which(datapath, flow))
         if statistics:
@@ -142,16 +136,11 @@ def del_flows(context: Context) -> None:
         context.note(f"{count} flows removed from {datapath.name}")
 
 
-@click.command("dump-flows")
+@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o json dump-flows | jq '.flows[].ufid'"))
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
 @pass_context
 def dump_flows(context: Context, more: bool, names: bool) -> None:
-    r"""Print all flows.
-
-    \b
-    ctl dump-flows -m
-    ctl -o json dump-flows | jq '.flows[].ufid'
-    """
+    """Print all flows."""
     with context.open() as datapath:
         print_flows(context, datapath, datapath.flow_dump(), more=more, names=names)

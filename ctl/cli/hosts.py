@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctl.cli.common import TRAFFIC_COUNT, lab_name, pass_context, print_json, traffic_text
+from ctl.cli.common import TRAFFIC_COUNT, examples, lab_name, pass_context, print_json, traffic_text
 from ctl.cli.main import Context
 from ctl.errors import Absent, UsageError
 
@@ -27,16 +27,16 @@ def _topology(context: Context) -> Topology:
     return topology
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=examples("ctl exec h1 -- ping -c 3 198.18.0.2"),
+)
 @click.argument("host")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_context
 def exec_(context: Context, host: str, command: tuple[str, ...]) -> int:
-    r"""Run a command in a host's network namespace, and pass on its exit status.
-
-    \b
-    ctl exec h1 -- ping -c 3 198.18.0.2
-    """
+    """Run a command in a host's network namespace, and pass on its exit status."""
     from netns_lab.run import exec_in
 
     return exec_in(_topology(context), host, command[1:] if command[0] == "--" else command)
@@ -52,7 +52,12 @@ def shell(context: Context, host: str) -> int:
     return run_shell(_topology(context), host)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ctl send h1 h2 --udp --count 101",
+        'ctl send h2 h3 --scapy \'Ether(dst="02:00:00:00:00:03")/IP(dst="198.18.0.3")/ICMP()\'',
+    )
+)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--udp", "kind", flag_value="udp", default=True, help="UDP datagrams.  [default]")
@@ -69,13 +74,9 @@ def send(
     context: Context, source: str, target: str, kind: str, pcap: Path | None, scapy: str | None, count: int,
     vlan: int | None, rate: float | None,
 ) -> int:  # fmt: skip
-    r"""Send packets from one host to another, and count and check them at the receiver.
+    """Send packets from one host to another, and count and check them at the receiver.
 
     Exit status 1 when not all arrived as they were sent.
-
-    \b
-    ctl send h1 h2 --udp --count 101
-    ctl send h2 h3 --scapy 'Ether(dst="02:00:00:00:00:03")/IP(dst="198.18.0.3")/ICMP()'
     """
     topology = _topology(context)
     if pcap or scapy:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ctl.cli.common import TRAFFIC_COUNT, lab_name, pass_context, print_json, traffic_text
+from ctl.cli.common import TRAFFIC_COUNT, examples, lab_name, pass_context, print_json, traffic_text
 from ctl.cli.main import Context
 from ctl.errors import Absent
 
@@ -39,21 +39,17 @@ class Steps:
 # --- up and down -------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("ctl up", "ctl up --hosts 5 --traffic 101"))
 @click.option("--hosts", type=click.IntRange(2, 64), default=3, show_default=True, help="How many hosts.")
 @click.option("--traffic", type=click.IntRange(1, 100_003), default=TRAFFIC_COUNT, show_default=True, metavar="N",
               help="Packets of each kind that each host sends.")  # fmt: skip
 @click.option("--no-traffic", is_flag=True, help="Send nothing.")
 @pass_context
 def up(context: Context, hosts: int, traffic: int, no_traffic: bool) -> int:
-    r"""Build a lab, install its flows, send real traffic through them and list them by UFID.
+    """Build a lab, install its flows, send real traffic through them and list them by UFID.
 
     The hosts h1, h2, ... are network namespaces, and so is the place of the datapath's ports: the
     host's own network is not touched.  Again is harmless: what is there stays.
-
-    \b
-    ctl up
-    ctl up --hosts 5 --traffic 101
     """
     from ctl.kernel.lifecycle import datapath_names
     from netns_lab.topology import existing, star

@@ -196,4 +196,6 @@ def test_every_command_has_help_and_examples(ctl):
     listed = ctl("--help").out
     for name in (name for commands in COMMANDS.values() for name in commands):
         assert re.search(rf"^  {name} ", listed, re.MULTILINE), name
-        assert "Usage: ctl" in ctl(name, "--help").out
+        assert "Usage: ctl" in (text := ctl(name, "--help").out)
+        assert "\\b" not in text
+    assert "\n  ctl add-flow 'in_port(2),eth()' drop\n" in ctl("add-flow", "--help").out
