@@ -198,4 +198,4 @@ def test_every_command_has_help_and_examples(ctl):
         assert re.search(rf"^  {name} ", listed, re.MULTILINE), name
         assert "Usage: ctl" in (text := ctl(name, "--help").out)
         assert "\\b" not in text
-    assert "\n  ctl add-flow 'in_port(2),eth()' drop\n" in ctl("add-flow", "--help").out
+    assert "\n    ctl add-flow 'in_port(2),eth()' drop\n" in ctl("add-flow", "--help").out
