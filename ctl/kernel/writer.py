@@ -76,6 +76,8 @@ class Writer(RecordReader):
         except BaseException:
             os.close(self._lock)
             raise
+        if self.control.listener and not os.path.exists(f"/proc/{self.control.listener}"):
+            self.control.listener = 0  # it died; upcalls would be written for nobody
         self.control.owner = os.getpid()
         self.control.dirty = 1
         return self

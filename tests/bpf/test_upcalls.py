@@ -131,6 +131,22 @@ def test_one_reader_at_a_time(datapath):
     assert datapath.reader.control.listener == 0
 
 
+def test_a_reader_that_died_is_forgotten_by_the_next_writer(bench, datapath, counted):
+    child = os.fork()
+    if not child:
+        UpcallReader(datapath).__enter__()
+        os._exit(0)  # as by kill -9: nothing is put in order
+    os.waitpid(child, 0)
+    assert datapath.reader.control.listener == child
+    datapath.flow_new(EVERYTHING, (Userspace(1), *OUT2))
+    assert datapath.reader.control.listener == 0
+    bench.run(FRAME)
+    assert counted()["lost"] == 1
+    with UpcallReader(datapath) as reader:
+        bench.run(FRAME)
+        assert len(reader.read(1.0)) == 1
+
+
 def test_flows_go_on_while_nobody_reads(bench, datapath, counted):
     datapath.flow_new(EVERYTHING, (Userspace(1), *OUT2))
     assert bench.run(FRAME).frame == FRAME
