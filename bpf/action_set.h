@@ -12,6 +12,7 @@
 #ifndef UFID_ACTION_SET_H
 #define UFID_ACTION_SET_H
 
+#include "crc32c.h"
 #include "maps.h"
 #include "rewrite.h"
 
@@ -101,7 +102,26 @@ INLINE long act_set_ipv6(hook_ctx *ctx, struct scratch *s, __u32 operand)
 	return act_mend_l4(ctx, s, difference);
 }
 
-/* Ports of TCP and UDP.  A later fragment has none: it passes unchanged. */
+/*
+ * Ports of SCTP.  Its checksum covers the rest of the frame, padding too, as in the kernel datapath.  A wrong
+ * one stays wrong by as much, and so does that of a first fragment, which is about more than is here.
+ */
+INLINE long act_set_sctp(hook_ctx *ctx, struct scratch *s, __u32 value, __u32 mask)
+{
+	struct sctp_header *sctp = (void *)s->header;
+	__u32 at = s->at.l4, was, *ports = (void *)s->header;
+
+	if (s->key.hot.ip_frag == FRAG_LATER)
+		return 0;
+	if (!at || hook_load(ctx, at, sctp, sizeof(*sctp)))
+		return -1;
+	was = *ports;
+	rewrite_ports(ports, value, mask);
+	sctp->csum ^= crc32c_diff32(was ^ *ports, hook_size(ctx) - at);
+	return hook_store(ctx, at, sctp, sizeof(*sctp));
+}
+
+/* Ports of TCP, UDP and SCTP.  A later fragment has none: it passes unchanged. */
 INLINE long act_set_ports(hook_ctx *ctx, struct scratch *s, __u32 proto, __u64 value_and_mask)
 {
 	__u32 at = s->at.l4, value = value_and_mask, mask = value_and_mask >> 32;
@@ -109,6 +129,8 @@ INLINE long act_set_ports(hook_ctx *ctx, struct scratch *s, __u32 proto, __u64 v
 	__u32 *ports = (void *)s->header;
 	__u64 difference;
 
+	if (proto == PROTO_SCTP)
+		return act_set_sctp(ctx, s, value, mask);
 	if (s->key.hot.ip_frag == FRAG_LATER)
 		return 0;
 	if (!at || at + place.header_size > hook_size(ctx) || hook_load(ctx, at, ports, sizeof(*ports)))
