@@ -11,7 +11,7 @@ from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
 from tests.bpf.harness import exact
-from tests.differential import cases, pair, play
+from tests.differential import cases, changes, pair, play
 from tests.golden.packets import EVERY_CUT, GOLDEN, IN_PORT
 
 U1 = Ufid(b"\1")
@@ -27,6 +27,12 @@ def both():
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=cases())
 def test_same_flows_and_packets(both, steps):
+    play(both, steps)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=changes())
+def test_same_changes_of_a_frame(both, steps):
     play(both, steps)
 
 
