@@ -140,7 +140,7 @@ INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *
 	if (!value || !mask)
 		return -1;
 	if (unit->type == ACTION_SET_ETH)
-		return act_set_eth(ctx, value, mask);
+		return act_set_eth(ctx, s, value, mask);
 	return act_set_ipv4(ctx, s, value, mask);
 }
 

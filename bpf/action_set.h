@@ -4,21 +4,26 @@
  *
  * Each takes the operand's two halves, value and mask, or its place.  Returns 0, or -1 when the frame is too short
  * for the header, which drops it, as in the kernel datapath.
+ *
+ * Verifier: a header lies in scratch memory while it is rewritten.  On the stack, what one action left
+ * there makes the next round of the loop look new, though nobody reads it again: with headers of Ethernet,
+ * IPv4 and ports there, 281,000 instructions are processed instead of 45,000 (6.18, may_goto).
  */
 #ifndef UFID_ACTION_SET_H
 #define UFID_ACTION_SET_H
 
+#include "crc32c.h"
 #include "maps.h"
 #include "rewrite.h"
 
-INLINE long act_set_eth(hook_ctx *ctx, const struct set_eth *value, const struct set_eth *mask)
+INLINE long act_set_eth(hook_ctx *ctx, struct scratch *s, const struct set_eth *value, const struct set_eth *mask)
 {
-	struct eth_header eth;
+	struct eth_header *eth = (void *)s->header;
 
-	if (hook_load(ctx, 0, &eth, sizeof(eth)))
+	if (hook_load(ctx, 0, eth, sizeof(*eth)))
 		return -1;
-	rewrite_eth(&eth, value, mask);
-	return hook_store(ctx, 0, &eth, sizeof(eth));
+	rewrite_eth(eth, value, mask);
+	return hook_store(ctx, 0, eth, sizeof(*eth));
 }
 
 /* Where a transport header keeps its checksum, and how long the header is at least; 0: not known. */
@@ -53,16 +58,16 @@ INLINE long act_mend_l4(hook_ctx *ctx, const struct scratch *s, __u64 difference
 	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP);
 }
 
-INLINE long act_set_ipv4(hook_ctx *ctx, const struct scratch *s, const struct set_ipv4 *value,
+INLINE long act_set_ipv4(hook_ctx *ctx, struct scratch *s, const struct set_ipv4 *value,
 			 const struct set_ipv4 *mask)
 {
-	struct ipv4_header ip;
+	struct ipv4_header *ip = (void *)s->header;
 	__u64 difference;
 
-	if (!s->at.l3 || hook_load(ctx, s->at.l3, &ip, sizeof(ip)))
+	if (!s->at.l3 || hook_load(ctx, s->at.l3, ip, sizeof(*ip)))
 		return -1;
-	difference = rewrite_ipv4(&ip, value, mask);
-	if (hook_store(ctx, s->at.l3, &ip, sizeof(ip)))
+	difference = rewrite_ipv4(ip, value, mask);
+	if (hook_store(ctx, s->at.l3, ip, sizeof(*ip)))
 		return -1;
 	return act_mend_l4(ctx, s, difference);
 }
@@ -97,22 +102,43 @@ INLINE long act_set_ipv6(hook_ctx *ctx, struct scratch *s, __u32 operand)
 	return act_mend_l4(ctx, s, difference);
 }
 
-/* Ports of TCP and UDP.  A later fragment has none: it passes unchanged. */
-INLINE long act_set_ports(hook_ctx *ctx, const struct scratch *s, __u32 proto, __u64 value_and_mask)
+/*
+ * Ports of SCTP.  Its checksum covers the rest of the frame, padding too, as in the kernel datapath.  A wrong
+ * one stays wrong by as much, and so does that of a first fragment, which is about more than is here.
+ */
+INLINE long act_set_sctp(hook_ctx *ctx, struct scratch *s, __u32 value, __u32 mask)
 {
-	__u32 at = s->at.l4, value = value_and_mask, mask = value_and_mask >> 32;
-	struct csum_place place = act_csum_place(s->key.hot.eth_type, proto);
-	__u32 ports;
-	__u64 difference;
+	struct sctp_header *sctp = (void *)s->header;
+	__u32 at = s->at.l4, was, *ports = (void *)s->header;
 
 	if (s->key.hot.ip_frag == FRAG_LATER)
 		return 0;
-	if (!at || at + place.header_size > hook_size(ctx) || hook_load(ctx, at, &ports, sizeof(ports)))
+	if (!at || hook_load(ctx, at, sctp, sizeof(*sctp)))
 		return -1;
-	difference = rewrite_ports(&ports, value, mask);
+	was = *ports;
+	rewrite_ports(ports, value, mask);
+	sctp->csum ^= crc32c_diff32(was ^ *ports, hook_size(ctx) - at);
+	return hook_store(ctx, at, sctp, sizeof(*sctp));
+}
+
+/* Ports of TCP, UDP and SCTP.  A later fragment has none: it passes unchanged. */
+INLINE long act_set_ports(hook_ctx *ctx, struct scratch *s, __u32 proto, __u64 value_and_mask)
+{
+	__u32 at = s->at.l4, value = value_and_mask, mask = value_and_mask >> 32;
+	struct csum_place place = act_csum_place(s->key.hot.eth_type, proto);
+	__u32 *ports = (void *)s->header;
+	__u64 difference;
+
+	if (proto == PROTO_SCTP)
+		return act_set_sctp(ctx, s, value, mask);
+	if (s->key.hot.ip_frag == FRAG_LATER)
+		return 0;
+	if (!at || at + place.header_size > hook_size(ctx) || hook_load(ctx, at, ports, sizeof(*ports)))
+		return -1;
+	difference = rewrite_ports(ports, value, mask);
 	if (!difference)
 		return 0;
-	if (hook_store(ctx, at, &ports, sizeof(ports)))
+	if (hook_store(ctx, at, ports, sizeof(*ports)))
 		return -1;
 	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP);
 }

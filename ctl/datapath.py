@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ctl.abi import ActionLimit
-from ctl.action import Actions, Set, Userspace
+from ctl.action import Actions, Userspace
 from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.placement import why_not_xdp
@@ -170,8 +170,6 @@ def check_executable(actions: Actions) -> None:
     if why:
         raise NotSupported(f"this datapath runs on XDP alone, which cannot execute the list: {why}")
     for action in actions:
-        if isinstance(action, Set) and action.section == "sctp":
-            raise NotSupported("this datapath does not set the ports of SCTP yet")
         if isinstance(action, Userspace) and len(action.userdata or b"") > ActionLimit.USERDATA_MAX:
             raise NotSupported(
                 f"userdata of {len(action.userdata or b'')} octets: this datapath carries {ActionLimit.USERDATA_MAX}"

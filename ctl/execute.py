@@ -6,6 +6,7 @@ go.  An action that does not fit the frame drops it, as in the OVS kernel datapa
 
 Checksums are changed by difference (RFC 1624), never computed anew: a packet that came with a wrong one
 leaves with one that is wrong by as much.  A UDP checksum of zero means that there is none, and stays.
+SCTP's is a CRC: here the difference is that of two CRCs over all there is, bpf/crc32c.h knows a shorter way.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from ctl.packet import TAG_PRESENT, locate
 
 _TAG_TYPES: Final = (b"\x81\x00", b"\x88\xa8")
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
+_SCTP_HEADER: Final = 12  # bytes, of which the last 4 are the checksum
+_CRC32C: Final = 0x82F63B78  # the polynomial, bits reflected
 _IPV6: Final = 0x86DD
 _WORD: Final = (1 << 64) - 1
 _HASH_FACTOR: Final = 0x9E3779B97F4A7C15
@@ -154,7 +157,7 @@ def _shift(packet: Packet, size: int) -> None:
 
 
 def _set(action: Set, packet: Packet) -> None:
-    if action.section in ("tcp", "udp"):
+    if action.section in ("tcp", "udp", "sctp"):
         _set_ports(action, packet)
         return
     at = 0 if action.section == "eth" else packet.l3
@@ -173,6 +176,9 @@ def _set_ports(action: Set, packet: Packet) -> None:
     """Ports, and the checksum that covers them.  A later fragment has no ports: it stays as it is."""
     if packet.key["ip_frag"] == FragKind.FRAG_LATER:
         return
+    if action.section == "sctp":
+        _set_sctp_ports(action, packet)
+        return
     protocol = _TCP if action.section == "tcp" else _UDP
     place, size = _CHECKSUMS[protocol]
     if packet.l4 is None:
@@ -181,6 +187,18 @@ def _set_ports(action: Set, packet: Packet) -> None:
     changed = _rewritten(header, action.leaves(), _PLACES["ports"])
     changed = _with_checksum(changed, place, [(header, changed)], zero_is_none=protocol == _UDP)
     packet.frame = _replaced(packet.frame, packet.l4, changed)
+
+
+def _set_sctp_ports(action: Set, packet: Packet) -> None:
+    """The checksum covers all from its header to the end of the frame, padding too (actions.c, set_sctp)."""
+    if packet.l4 is None:
+        raise Misfit
+    header = _header(packet.frame, packet.l4, _SCTP_HEADER)
+    changed = _rewritten(header, action.leaves(), _PLACES["ports"])
+    rest = packet.frame[packet.l4 + _SCTP_HEADER :]
+    error = int.from_bytes(header[8:], "little") ^ _sctp_checksum(header, rest)
+    check = _sctp_checksum(changed, rest) ^ error
+    packet.frame = _replaced(packet.frame, packet.l4, changed[:8] + check.to_bytes(4, "little"))
 
 
 def _header(frame: bytes, at: int, size: int) -> bytes:
@@ -247,6 +265,21 @@ def _with_checksum(
     if zero_is_none and not check:
         check = 0xFFFF
     return _replaced(header, at, check.to_bytes(2, "big"))
+
+
+def _sctp_checksum(header: bytes, rest: bytes) -> int:
+    """What the checksum should be: the CRC of the packet with zeros in the checksum's place (RFC 9260, 6.8)."""
+    return crc32c(header[:8] + bytes(4) + rest)
+
+
+def crc32c(data: bytes) -> int:
+    """CRC32c (RFC 3720, 12.1; RFC 9260, appendix A), bit by bit."""
+    crc = 0xFFFFFFFF
+    for octet in data:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (_CRC32C if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
 
 
 def _words(data: bytes) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ Every frame ends in a trailer of 24 octets, big-endian:
 
 The complement beside the sequence number keeps the internet checksum the same whatever the number is
 (each 16-bit word is there with its inverse, and they sum to all ones).  So one frame is built, with
-correct checksums, and the rest of a stream are copies with eight octets replaced.
+correct checksums, and the rest of a stream are copies with eight octets replaced.  SCTP's checksum is
+no such sum: all frames have that of the first, and only there it is right.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from ctl.errors import UsageError
 from netns_lab.quiet import MARK, TRAILER_SIZE
 from netns_lab.topology import Host, Topology
 
-Kind = Literal["udp", "tcp", "icmp", "arp"]
+Kind = Literal["udp", "tcp", "sctp", "icmp", "arp"]
 
 MAX_COUNT: Final = 1_000_000
 UDP_PORTS: Final = (49152, 7)
 TCP_PORTS: Final = (49152, 7)
+SCTP_PORTS: Final = (49152, 7)
 _TAIL: Final = struct.Struct("!IIII")
 _NUMBERS: Final = struct.Struct("!II")
 _ALL_ONES: Final = 0xFFFFFFFF
@@ -109,6 +111,7 @@ def _arp(src: Host, dst: Host) -> Any:
 def _ip(src: Host, dst: Host, stream: Stream) -> Any:
     from scapy.layers.inet import ICMP, IP, TCP, UDP
     from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+    from scapy.layers.sctp import SCTP
 
     ip = IPv6(src=src.ipv6, dst=dst.ipv6) if stream.ipv6 else IP(src=src.ipv4, dst=dst.ipv4)
     if stream.kind == "udp":
@@ -116,4 +119,6 @@ def _ip(src: Host, dst: Host, stream: Stream) -> Any:
     if stream.kind == "tcp":
         # The same sequence number in each: GRO merges only segments that continue one another.
         return ip / TCP(sport=TCP_PORTS[0], dport=TCP_PORTS[1], flags="PA", seq=1, ack=1)
+    if stream.kind == "sctp":
+        return ip / SCTP(sport=SCTP_PORTS[0], dport=SCTP_PORTS[1], tag=1)
     return ip / (ICMPv6EchoRequest(id=1, seq=1) if stream.ipv6 else ICMP(id=1, seq=1))

@@ -171,6 +171,8 @@ edits = st.one_of(
     st.builds(Userspace, st.just(1), st.none() | st.binary(max_size=20)),
 )
 ufids = st.sampled_from(UFIDS)
+any_frame = whole | st.sampled_from([row.frame for row in GOLDEN])
+with_ports = st.sampled_from([row.frame for row in GOLDEN if row.key["ip_proto"] in {6, 17, 132}])
 
 
 @st.composite
@@ -183,13 +185,16 @@ def masks(draw):
     return FlowKey.of(**leaves)
 
 
+def header_sets(match):
+    return sets(match).filter(lambda action: not action.section.startswith("skb_"))
+
+
 @st.composite
 def lists(draw, match):
     """An action list that mostly suits a match, and mostly ends in something."""
     if draw(st.booleans()):
         return draw(plain)
-    header_sets = sets(match).filter(lambda action: not action.section.startswith("skb_"))
-    listed = draw(st.lists(edits | header_sets if match.masked["l2_kind"] else edits, max_size=5))
+    listed = draw(st.lists(edits | header_sets(match) if match.masked["l2_kind"] else edits, max_size=5))
     return (*listed, draw(ends)) if draw(st.integers(0, 4)) else tuple(listed)
 
 
@@ -206,7 +211,7 @@ def news(draw, keys, some_masks):
 @st.composite
 def cases(draw):
     """Some flows, then any steps, over few frames and masks: packets hit, flows overlap and collide."""
-    known = draw(st.lists(whole | st.sampled_from(GOLDEN).map(lambda row: row.frame), min_size=1, max_size=3))
+    known = draw(st.lists(any_frame, min_size=1, max_size=3))
     frames = st.sampled_from([frame.ljust(14, b"\0") for frame in known])
     ports = st.sampled_from(PORTS)
     some_masks = st.sampled_from(draw(st.lists(masks(), min_size=1, max_size=5)))
@@ -218,6 +223,15 @@ def cases(draw):
     change = st.builds(Change, who, st.none() | plain, st.booleans())
     step = st.one_of(new, new, packet, packet, packet, change, st.builds(Delete, who), st.builds(Get, who), stray)
     return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
+
+
+@st.composite
+def changes(draw):
+    """A frame, and a flow that changes it: what `cases` come to now and then, every time."""
+    frame = draw(any_frame | with_ports).ljust(14, b"\0")
+    match = Match(extract(frame, PORTS[0]), SHAPE)
+    listed = draw(st.lists(header_sets(match) | header_sets(match) | edits, min_size=1, max_size=5))
+    return [New(match, (*listed, Output(2)), None), Packet(frame, PORTS[0])]
 
 
 def play(pair, steps):

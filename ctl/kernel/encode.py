@@ -32,7 +32,7 @@ from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
 
 _UNIT: Final = struct.Struct("<BBHIQ")
 _PORTS: Final = struct.Struct(">HH")
-_PROTOCOLS: Final = {"tcp": 6, "udp": 17}  # IANA
+_PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}  # IANA
 _SECTION_OF_PROTOCOL: Final = {number: section for section, number in _PROTOCOLS.items()}
 
 # Sections whose operand is a structure: its type, and where each row of the section lies in it, in the

@@ -1,12 +1,17 @@
 """The program and its control side against the model.  For longer: tests/long_differential.py."""
 
+import random
+import struct
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ctl.flow import FlowKey, Match, Output
+from ctl.action import Output, PushVlan, Set, Trunc
+from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
-from tests.differential import cases, pair, play
+from tests.bpf.harness import exact
+from tests.differential import cases, changes, pair, play
 from tests.golden.packets import EVERY_CUT, GOLDEN, IN_PORT
 
 U1 = Ufid(b"\1")
@@ -22,6 +27,12 @@ def both():
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=cases())
 def test_same_flows_and_packets(both, steps):
+    play(both, steps)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=changes())
+def test_same_changes_of_a_frame(both, steps):
     play(both, steps)
 
 
@@ -66,6 +77,35 @@ def test_flags_of_a_clear_long_ago_do_not_come_back(both):
         for _ in range(255):
             both.control("flow_set", U1, None, clear=True)
     both.control("flow_get", U1)
+    both.end()
+
+
+def sctp(size, *, tags=0, extension=b"", fragment=0):
+    """An SCTP frame with so many bytes from its header on, whose checksum is whatever stands there."""
+    random_ = random.Random(size)
+    ethernet = bytes(12) + bytes.fromhex("8100000a") * tags
+    if extension:
+        ip = b"\x86\xdd" + struct.pack(">IHBB", 6 << 28, len(extension) + size & 0xFFFF, 60, 64) + bytes(32) + extension
+    else:
+        ip = b"\x08\0" + struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 1, fragment, 64, 132, 0) + bytes(8)
+    return ethernet + ip + random_.randbytes(size)
+
+
+def test_ports_of_sctp(both):
+    """Frames of all sizes that a number's digits tell apart, short headers, fragments, and layers moved by tags."""
+    both.begin()
+    mask = exact("l2_kind", "eth_type", "ip_proto", "ip_frag")
+    frames = [sctp(size) for size in (*range(9, 90), 255, 256, 511, 512, 513, 1480, 3000)]
+    frames += [sctp(size, tags=1, extension=b"\x84\0" + bytes(6)) for size in (0, 11, 12, 100)]
+    frames += [sctp(40, fragment=offset) for offset in (0x2000, 0x2001, 1)]
+    some = Set("sctp", (0x1200, 7), (0xFF00, 0x000F))
+    for key in {FlowKey(bytes(a & b for a, b in zip(extract(f, IN_PORT).raw, mask.raw, strict=True))) for f in frames}:
+        listed = (Set("sctp", (4242, 3868)), PushVlan(0x8100, 0x1005), some, Trunc(96), Set("sctp", (1, 2)), Output(2))
+        both.control("flow_new", Match(key, mask), listed)
+    for frame in frames:
+        both.packet(frame, IN_PORT)
+    stats = both.model.stats()
+    assert (stats.hit, stats.drops["action_error"]) == (len(frames), 5)
     both.end()
 
 

@@ -43,6 +43,10 @@ class Driver:
         answer = self._ask(b"M" + key + recorded + mask, 72)
         return answer[:64], any(answer[64:])
 
+    def crc32c_diff(self, difference, size):
+        """What the CRC32c of ``size`` octets changes by when the first four change by these."""
+        return int.from_bytes(self._ask(b"C" + difference + size.to_bytes(4, "little"), 4), "little")
+
     def _ask(self, request, size):
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(request)

@@ -5,6 +5,7 @@
  * Reads requests from stdin and answers each on stdout, all numbers in host order:
  *
  *	'K' u16 in_port, u32 size, frame	-> u32 enum drop_reason, struct flow_key
+ *	'C' u32 difference, u32 bytes		-> u32, what a CRC32c changes by
  *	'M' key, recorded, mask: 64 bytes each	-> masked key, 64 bytes; u64, zero if nothing differs
  *
  * A frame lies at the very end of an allocation of its own, so that a read beyond it is seen.  A key
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crc32c.h"
 #include "key.h"
 #include "mask.h"
 
@@ -66,11 +68,23 @@ static void answer_mask(void)
 	put(&differs, sizeof(differs));
 }
 
+static void answer_crc(void)
+{
+	__u32 difference, bytes, crc;
+
+	get(&difference, sizeof(difference));
+	get(&bytes, sizeof(bytes));
+	crc = crc32c_diff32(difference, bytes);
+	put(&crc, sizeof(crc));
+}
+
 int main(void)
 {
 	for (int what; (what = getchar()) != EOF; fflush(stdout)) {
 		if (what == 'K')
 			answer_key();
+		else if (what == 'C')
+			answer_crc();
 		else if (what == 'M')
 			answer_mask();
 		else

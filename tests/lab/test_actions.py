@@ -6,6 +6,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
+from scapy.layers.sctp import SCTP
 
 from netns_lab.frames import Stream
 from netns_lab.topology import existing
@@ -53,6 +54,25 @@ def changed(**layers):
     return change
 
 
+def sctp_ports(**ports):
+    """A function from a frame to the frame with ports set; its checksum is as wrong as it was."""
+
+    def checksum(packet):
+        packet = packet.copy()
+        del packet[SCTP].chksum
+        return Ether(bytes(packet))[SCTP].chksum
+
+    def change(frame):
+        packet = Ether(frame)
+        error = packet[SCTP].chksum ^ checksum(packet)
+        for name, port in ports.items():
+            setattr(packet[SCTP], name, port)
+        packet[SCTP].chksum = checksum(packet) ^ error
+        return bytes(packet)
+
+    return change
+
+
 def tagged(*tags):
     def change(frame):
         packet = Ether(frame)
@@ -75,6 +95,8 @@ V4_UDP = "in_port(1),eth(),eth_type(0x0800),ipv4(proto=17,frag=no),udp()"
 V4_TCP = "in_port(1),eth(),eth_type(0x0800),ipv4(proto=6,frag=no),tcp(),tcp_flags(0/0)"
 V6_UDP = "in_port(1),eth(),eth_type(0x86dd),ipv6(proto=17,frag=no),udp()"
 V6_TCP = "in_port(1),eth(),eth_type(0x86dd),ipv6(proto=6,frag=no),tcp(),tcp_flags(0/0)"
+V4_SCTP = "in_port(1),eth(),eth_type(0x0800),ipv4(proto=132,frag=no),sctp()"
+V6_SCTP = "in_port(1),eth(),eth_type(0x86dd),ipv6(proto=132,frag=no),sctp()"
 ANY = "in_port(1),eth()"
 TAGGED = "in_port(1),eth(),eth_type(0x8100),vlan(vid=5,pcp=0),encap(eth_type(0x0800),ipv4())"
 
@@ -97,6 +119,10 @@ CASES = {
     ),
     "set udp": (V4_UDP, "set(udp(src=4242,dst=53)),2", {"kind": "udp"}, changed(udp={"sport": 4242, "dport": 53})),
     "set tcp": (V4_TCP, "set(tcp(dst=8080)),2", {"kind": "tcp"}, changed(tcp={"dport": 8080})),
+    "set sctp": (V4_SCTP, "set(sctp(src=4242,dst=3868)),2", {"kind": "sctp"}, sctp_ports(sport=4242, dport=3868)),
+    "set sctp on ipv6, masked": (
+        V6_SCTP, "set(sctp(dst=512/0xff00)),2", {"kind": "sctp", "ipv6": True}, sctp_ports(dport=0x207),
+    ),
     "set ipv6 and udp": (
         V6_UDP, "set(ipv6(src=2001:db8::77,label=0x12345,tclass=0x10,hlimit=9)),set(udp(src=1,dst=2)),2",
         {"kind": "udp", "ipv6": True},

@@ -15,7 +15,7 @@ from ctl.kernel.encode import decode, encode
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
 
 U32 = st.integers(0, 2**32 - 1)
-SECTIONS = ("eth", "ipv4", "ipv6", "tcp", "udp")
+SECTIONS = ("eth", "ipv4", "ipv6", "tcp", "udp", "sctp")
 
 
 def sets(section):
@@ -79,7 +79,7 @@ def test_ports_are_in_network_order():
     assert raw[8:16] == bytes.fromhex("12340000ffffffff")
 
 
-@pytest.mark.parametrize("section", ["skb_mark", "skb_priority", "sctp"])
+@pytest.mark.parametrize("section", ["skb_mark", "skb_priority"])
 def test_what_is_not_executed_is_refused(section):
     rows = fields.SECTIONS[section]
     with pytest.raises(NotSupported):

@@ -89,7 +89,7 @@ def test_trailer_is_found_with_padding_behind_it():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "sctp"}, {"count": 0}, {"count": 1_000_001}, {"vlan": 4095}, {"kind": "arp", "ipv6": True}]
+    "wrong", [{"kind": "dccp"}, {"count": 0}, {"count": 1_000_001}, {"vlan": 4095}, {"kind": "arp", "ipv6": True}]
 )
 def test_streams_out_of_bounds_are_refused(wrong):
     with pytest.raises(UsageError):
