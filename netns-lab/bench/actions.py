@@ -11,7 +11,7 @@ from typing import Final
 
 from ctl import fields
 from ctl.action import PushVlan, Recirc, Set
-from ctl.flow import Action, Actions, FlowKey, Match, Output
+from ctl.flow import Action, Actions, Match, Output
 from ctl.kernel.maps import Sizes
 from netns_lab.bench import Effort
 from netns_lab.bench.figures import NS, Case, Row, rows
@@ -52,22 +52,17 @@ LISTS: Final[dict[str, Actions]] = {
 
 def actions(effort: Effort) -> Iterator[Row]:
     """A row for each list, after one of a frame that is only made."""
-    with place(Sizes(max_flows=2 * len(LISTS), max_masks=4)) as here, ExitStack() as stack:
+    with place(Sizes(max_flows=2 * len(LISTS), max_masks=1)) as here, ExitStack() as stack:
         drop = stack.enter_context(loaded("bench_drop"))
         cases = [_case(stack, here, effort, "make the frame, drop", 0, drop.fd)]
-        _install(here, _RECIRC_ID, (_OUT,), 0)
-        for number, (name, action_list) in enumerate(LISTS.items(), 1):
-            _install(here, 0, action_list, number)
+        for number, (name, action_list) in enumerate(LISTS.items()):
+            match = S.match(number)
+            here.datapath.flow_new(match, action_list, ufid(number))
+            if Recirc(_RECIRC_ID) in action_list:
+                second = Match(match.key.with_leaves(recirc_id=_RECIRC_ID), match.mask)
+                here.datapath.flow_new(second, (_OUT,), ufid(len(LISTS)))
             cases.append(_case(stack, here, effort, name, number, here.program))
         yield from rows("actions", NS, cases, effort.rounds)
-
-
-def _install(here: Place, recirc_id: int, action_list: Actions, number: int) -> None:
-    """What is hit by packets to BASE + number, or in its second pass."""
-    template = S.match(number)
-    key = template.key.with_leaves(recirc_id=recirc_id)
-    mask = template.mask if not recirc_id else FlowKey.of(in_port=0xFFFF, recirc_id=0xFFFFFFFF)
-    here.datapath.flow_new(Match(key, mask), action_list, ufid(number + 1))
 
 
 def _case(  # noqa: PLR0913, PLR0917 - what a case is made of
