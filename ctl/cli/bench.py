@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +13,10 @@ from ctl.cli.main import Context
 from ctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from netns_lab.bench import Effort
+    from netns_lab.bench.figures import Row
 
 SCHEMA: Final = "ctl/bench/1"
 
@@ -56,7 +58,7 @@ def _print(context: Context, names: Sequence[str], effort: Effort) -> None:
     about = machine()
     if context.output != "text":
         with closing(measure(names, effort)) as found:
-            print_json(context, SCHEMA, "figures", (row.to_dict(about) for row in found))
+            print_json(context, SCHEMA, "figures", (row.to_dict(about) for row in _watched(found)))
         return
     click.echo(
         f"kernel {about['kernel']}, {about['cpus']} x {about['cpu']}, ctl {about['version']}"
@@ -64,7 +66,18 @@ def _print(context: Context, names: Sequence[str], effort: Effort) -> None:
     )
     for name in names:
         with closing(measure([name], effort)) as found:
-            lines = table(found)
+            lines = table(_watched(found))
         click.echo(f"\n{name}  (rounds: {effort.rounds})")
         for line in lines:
             click.echo(f"  {line}")
+
+
+def _watched(found: Iterable[Row]) -> Iterator[Row]:
+    """The rows, while whoever sits at the terminal sees that they come."""
+    watched = sys.stderr.isatty()
+    for count, row in enumerate(found, 1):
+        if watched:
+            click.echo(f"\r{row.benchmark}: {count} figures ", err=True, nl=False)
+        yield row
+    if watched:
+        click.echo("\r\033[K", err=True, nl=False)

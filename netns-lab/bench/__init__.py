@@ -21,7 +21,7 @@ class Effort:
     rounds: int
     sample_s: float
     flow_counts: tuple[int, ...]  # powers of two, from 32 on
-    bulk: int  # flows to install and list, and ten times as many frames to forward for each
+    bulk: int  # flows to install and list; for each, forward sends 100 frames
     single: int  # flows to install and delete one by one
 
 
