@@ -329,12 +329,12 @@ struct dp_control {
 /* What a datapath is, one element, written once. */
 struct dp_meta {
 	__u32 abi_version;		/* DP_ABI_VERSION; first, for ever */
+	__u32 layout;			/* fingerprint of all layouts; second, for ever */
 	__u32 max_flows;
 	__u32 max_masks;
 	__u32 max_units;		/* of action lists, all together */
-	__u64 tick_zero_ns;		/* CLOCK_MONOTONIC when the tick counter was 0, modulo 2^64 */
 	__u32 tick_ns;
-	__u32 zero;
+	__u64 tick_zero_ns;		/* CLOCK_MONOTONIC when the tick counter was 0, modulo 2^64 */
 	__u64 netns_inode;		/* of the namespace that all ports live in */
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */

@@ -3,7 +3,7 @@
 Every structure that crosses between the datapath and userspace, as ctypes.  ``__be`` members are
 big-endian types, so that both sides read the same number.  ``KEY_LEAVES`` flattens struct flow_key:
 name -> (byte offset, size in bytes, byte order of the number).  ``BTF_IDS`` gives the id of each
-structure in abi.btf.
+structure in abi.btf, ``LAYOUT`` a fingerprint of all of it.
 """
 
 from ctypes import Structure, Union, c_uint8, c_uint16, c_uint32, c_uint64
@@ -554,12 +554,12 @@ class DpMeta(Structure):
 
     _fields_ = (
         ("abi_version", c_uint32),
+        ("layout", c_uint32),
         ("max_flows", c_uint32),
         ("max_masks", c_uint32),
         ("max_units", c_uint32),
-        ("tick_zero_ns", c_uint64),
         ("tick_ns", c_uint32),
-        ("zero", c_uint32),
+        ("tick_zero_ns", c_uint64),
         ("netns_inode", c_uint64),
         ("netns_path", c_uint8 * 96),
         ("name", c_uint8 * 16),
@@ -729,3 +729,5 @@ BTF_IDS: Final[dict[str, int]] = {
     "__u32": 7,
     "__u64": 9,
 }
+
+LAYOUT: Final = 0x63076601

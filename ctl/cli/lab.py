@@ -10,7 +10,7 @@ import click
 
 from ctl.cli.common import TRAFFIC_COUNT, examples, lab_name, pass_context, print_json, traffic_text
 from ctl.cli.main import Context
-from ctl.errors import Absent
+from ctl.errors import Absent, CtlError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +196,10 @@ def status(context: Context) -> int:
     if topology is not None and name not in row["datapaths"]:
         row["faults"].append(f"lab {name} has no datapath: ctl down, ctl up")
     for dp in row["datapaths"]:
-        _add_datapath_status(row, dp)
+        try:
+            _add_datapath_status(row, dp)
+        except CtlError as e:
+            row["faults"].append(f"{e.message}: {e.hint}")
     if context.output != "text":
         print_json(context, "ctl/status/1", "status", [row])
     else:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ _HEAD = '''\
 Every structure that crosses between the datapath and userspace, as ctypes.  ``__be`` members are
 big-endian types, so that both sides read the same number.  ``KEY_LEAVES`` flattens struct flow_key:
 name -> (byte offset, size in bytes, byte order of the number).  ``BTF_IDS`` gives the id of each
-structure in abi.btf.
+structure in abi.btf, ``LAYOUT`` a fingerprint of all of it.
 """
 
 from ctypes import Structure, Union, c_uint8, c_uint16, c_uint32, c_uint64
@@ -152,7 +153,7 @@ class _Writer:
         return int(re.sub(r"\D", "", (_SCALARS | _BIG)[name])) // 8
 
 
-def render(types: list[dict[str, Any]]) -> str:
+def render(types: list[dict[str, Any]], raw: bytes) -> str:
     """The text of ctl/abi.py."""
     writer = _Writer(types)
     named = {(t["kind"], t["name"]): t for t in types}
@@ -169,13 +170,14 @@ def render(types: list[dict[str, Any]]) -> str:
         _HEAD.rstrip(), *writer.lines, "", "",
         "KEY_LEAVES: Final[dict[str, tuple[int, int, str]]] = {", *leaves, "}", "",
         "BTF_IDS: Final[dict[str, int]] = {", *ids, "}", "",
+        f"LAYOUT: Final = {zlib.crc32(raw):#010x}", "",
     ])  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
     """Write both files, or with --check compare them; exit status 1 when they are not current."""
     raw, types = compile_btf()
-    text = render(types)
+    text = render(types, raw)
     if "--check" not in argv:
         TARGET_PY.write_text(text)
         TARGET_BTF.write_bytes(raw)

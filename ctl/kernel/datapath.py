@@ -54,9 +54,10 @@ class KernelDatapath:
         meta = unpublished or read_meta(name)
         if meta is None:
             raise Absent(f"there is no datapath {name}", f"ctl add-dp {name}, or ctl up for a lab")
-        if not unpublished and meta.abi_version != abi.DpLimit.DP_ABI_VERSION:
+        if not unpublished and (meta.abi_version, meta.layout) != (abi.DpLimit.DP_ABI_VERSION, abi.LAYOUT):
             raise Failure(
-                f"datapath {name} has layout version {meta.abi_version}, this program {abi.DpLimit.DP_ABI_VERSION}",
+                f"datapath {name} was made by another version of this program: its layout is "
+                f"{meta.abi_version}/{meta.layout:08x}, ours {abi.DpLimit.DP_ABI_VERSION.value}/{abi.LAYOUT:08x}",
                 f"use the program that made it, or remove it: ctl del-dp {name}",
             )
         self.name = name

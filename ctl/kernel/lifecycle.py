@@ -133,6 +133,7 @@ def _make(name: str, sizes: Sizes, namespace: NetNs) -> abi.DpMeta:
 def _meta(name: str, sizes: Sizes, namespace: NetNs, program_fd: int) -> abi.DpMeta:
     clock = ticks.measure()
     meta = abi.DpMeta(
+        layout=abi.LAYOUT,
         tick_ns=clock.tick_ns,
         tick_zero_ns=clock.zero_ns,
         max_flows=sizes.max_flows,

@@ -1,13 +1,14 @@
 """Datapaths that are made and removed at the same time, by processes that know nothing of each other."""
 
+import ctypes
 import os
 import pathlib
 
 import pytest
 
-from ctl.errors import Absent
-from ctl.kernel import bpffs, lifecycle
-from ctl.kernel.datapath import KernelDatapath
+from ctl.errors import Absent, Failure
+from ctl.kernel import bpffs, libbpf, lifecycle
+from ctl.kernel.datapath import KernelDatapath, read_meta
 from ctl.kernel.maps import Sizes
 from ctl.netns import NetNs
 
@@ -117,3 +118,19 @@ def test_a_mount_that_is_in_use_stays_and_stays_ours(monkeypatch, tmp_path):
     finally:
         bpffs.unmount_if_ours()
     assert not bpffs.is_mounted(), "the mark was lost, so nobody unmounted it"
+
+
+@pytest.mark.parametrize("field", ["abi_version", "layout"])
+def test_a_datapath_of_another_version_is_refused_but_can_be_removed(root, field):
+    """Nobody reads maps whose layout is not what is expected; removing needs to read nothing."""
+    root.mkdir()
+    make("other")
+    meta = read_meta("other")
+    setattr(meta, field, getattr(meta, field) ^ 0x55)
+    with libbpf.opened(str(bpffs.folder("other") / "meta")) as fd:
+        libbpf.map_update(fd, ctypes.c_uint32(0), meta)
+    with pytest.raises(Failure, match="another version"):
+        KernelDatapath("other")
+    assert lifecycle.datapath_names() == ["other"]
+    lifecycle.destroy("other")
+    assert bpffs.names() == []
