@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ctl.datapath import Port
-from ctl.errors import Absent, UsageError
+from ctl.errors import Absent, Failure, UsageError
 from ctl.kernel import lifecycle
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
@@ -48,8 +48,8 @@ def delete_datapath(name: str, timeout_s: float = 10.0) -> None:
     try:
         with KernelDatapath(name) as datapath:
             namespace = datapath.netns
-    except Absent:
-        pass  # half made, or its namespace and so its devices are gone
+    except (Absent, Failure):
+        pass  # half made, of another version, or its namespace and so its devices are gone
     lifecycle.destroy(name, timeout_s)
     if namespace is not None:
         delete_local_port(namespace, name)

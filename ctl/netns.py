@@ -145,7 +145,7 @@ class NetNs:
         try:
             _in_new_thread(lambda: _make_and_mount(self.path))
         except BaseException:
-            self.path.unlink()
+            self.delete()
             raise
 
     def delete(self) -> bool:
@@ -258,7 +258,10 @@ def _make_and_mount(path: Path) -> None:
 
 
 def _in_new_thread(work: Any) -> None:
-    """Run ``work`` in a thread of its own: its namespace changes with it and nobody has to go back."""
+    """Run ``work`` in a thread of its own: its namespace changes with it and nobody has to go back.
+
+    The work is over when this returns or raises, an interrupt included.
+    """
     raised: list[BaseException] = []
 
     def body() -> None:
@@ -269,7 +272,11 @@ def _in_new_thread(work: Any) -> None:
 
     thread = threading.Thread(target=body, name="netns")
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        try:
+            thread.join()
+        except BaseException as e:  # noqa: BLE001 -- raised below, when the work is over
+            raised.append(e)
     if raised:
         raise raised[0]
 

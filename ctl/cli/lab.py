@@ -179,7 +179,10 @@ def down(context: Context, force: bool) -> None:
 @click.command()
 @pass_context
 def status(context: Context) -> int:
-    """Show on one screen what is up and whether it is well.  Exit status 1 when something is not."""
+    """Show on one screen what is up and whether it is well.  Exit status 1 when something is not.
+
+    With --dp, only that lab and its datapath.
+    """
     from ctl.kernel.lifecycle import datapath_names
     from netns_lab.topology import existing
 
@@ -189,7 +192,7 @@ def status(context: Context) -> int:
         "lab": name,
         "up": topology is not None,
         "hosts": [host.name for host in topology.hosts] if topology else [],
-        "datapaths": datapath_names(),
+        "datapaths": [dp for dp in datapath_names() if context.dp in (None, dp)],
         "faults": [],
         "flows": 0, "hit": 0, "missed": 0, "lost": 0,
     }  # fmt: skip

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ctl import ethtool
+from ctl import ethtool, netns
 from ctl.errors import Exists, NotFound
 from ctl.ethtool import Feature
 from ctl.netns import NetNs
@@ -141,3 +141,20 @@ def test_exec_runs_in_the_host_and_passes_its_status_on(lab):
     assert exec_in(lab, "h1", ["sh", "-c", "kill -TERM $$"]) == 143
     with pytest.raises(NotFound):
         exec_in(lab, "h1", ["no-such-command"])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_while_a_namespace_is_made_leaves_no_name(lab_name, monkeypatch, moment):
+    """Before it is mounted, or after, when the name alone can no longer be removed."""
+    real = netns._make_and_mount
+
+    def interrupted(path):
+        if moment == "after":
+            real(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(netns, "_make_and_mount", interrupted)
+    namespace = NetNs.named(f"ctl-{lab_name}-h1")
+    with pytest.raises(KeyboardInterrupt):
+        namespace.create()
+    assert not namespace.path.exists()
