@@ -260,7 +260,9 @@ enum drop_reason {
 	DROP_ACTION_ERROR = 10,		/* an action does not fit the packet, such as a header that is cut short */
 	DROP_RECIRC_LIMIT = 11,		/* recirculated too often */
 	DROP_TOO_LONG = 12,		/* longer than the MTU of the port it was to leave by */
-	DROP_REASONS = 13,
+	DROP_HAND_OVER = 13,		/* recirculated to actions that need the tc hook, and the device takes no note along */
+	DROP_TRUNC = 14,		/* a copy that trunc cannot cut: from a frame in segments, or by over 16384 bytes */
+	DROP_REASONS = 15,
 };
 
 /* Per CPU. */
@@ -272,7 +274,7 @@ struct dp_stats {
 	__u64 stale;			/* hash hits refused by the record */
 	__u64 upcalls;			/* packets handed to userspace, for a miss or by an action */
 	__u64 upcalls_lost;		/* not handed over: nobody listens, or the ring was full */
-	__u64 drops[13];		/* by enum drop_reason; DROP_REASONS */
+	__u64 drops[15];		/* by enum drop_reason; DROP_REASONS */
 };
 
 /* Per CPU, by port number. */
@@ -290,14 +292,15 @@ enum port_kind {
 	PORT_INTERNAL = 2,		/* the local port */
 };
 
-/* A port, by port number.  Only userspace reads it. */
+/* A port, by port number. */
 struct port_info {
 	__u8 name[16];			/* DP_NAME_SIZE; for the local port the host's end */
 	__u8 device[16];		/* the device that the program is attached to */
 	__u32 ifindex;			/* of device, in the datapath's namespace */
 	__u8 kind;			/* enum port_kind */
 	__u8 generic;			/* 1: generic XDP, the device has no native one */
-	__u16 zero;
+	__u8 tc_only;			/* 1: no XDP at all, every frame goes through the tc hook */
+	__u8 zero;
 };
 
 /*
@@ -325,6 +328,7 @@ struct dp_meta {
 	__u32 max_masks;
 	__u32 max_units;		/* of action lists, all together */
 	__u64 netns_inode;		/* of the namespace that all ports live in */
+	__u64 token;			/* random; says that a hand_over is this datapath's */
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */
 	__u8 program_tag[16];
@@ -354,16 +358,30 @@ struct scratch {
 	__u32 unit;			/* of the action to carry out next */
 	__u32 units_end;
 	__u32 cut;			/* bytes that trunc takes off the end of the next copy */
-	__u32 zero;
+	__u32 copies;			/* outputs of this list that were not its end */
 	__u64 actions;			/* the reference that is being followed */
 	struct set_ipv6 operand[2];	/* of an action that takes several units: value and mask */
 	__u8 header[40];		/* a header while it is rewritten */
 };
 
-/* Programs that the datapath calls by tail call. */
+/*
+ * What the XDP program writes before a frame that it leaves to the tc program of the same port: where
+ * the walk goes on.  It is in the frame's metadata, which may be left there from an earlier journey, so
+ * every frame that is left to tc gets a new one, and the reader asks for its own token and port.
+ */
+struct hand_over {
+	__u64 token;			/* of dp_meta */
+	__u32 recirc_id;
+	__u32 dp_hash;
+	__u16 in_port;
+	__u16 passes;			/* 0: from the beginning */
+	__u32 zero;
+};
+
+/* Programs that the datapath calls by tail call; each hook has a map of them. */
 enum program_id {
-	PROGRAM_XDP_AGAIN = 0,		/* another pass, after recirculation */
-	PROGRAM_XDP_ACTIONS = 1,	/* carry out an action list */
+	PROGRAM_AGAIN = 0,		/* another pass, after recirculation */
+	PROGRAM_ACTIONS = 1,		/* carry out an action list */
 	PROGRAMS = 2,
 };
 
@@ -417,9 +435,10 @@ enum map_id {
 	MAP_PORT_STATS = 14,
 	MAP_DP_STATS = 15,
 	MAP_SCRATCH = 16,
-	MAP_PROGRAMS = 17,
+	MAP_PROGRAMS = 17,		/* of the XDP hook */
 	MAP_UPCALLS = 18,
 	MAP_UPCALL_BUFFER = 19,
+	MAP_TC_PROGRAMS = 20,
 };
 
 ABI_ASSERT(sizeof(struct key_hot) == 64);
@@ -429,6 +448,7 @@ ABI_ASSERT(sizeof(struct flow_key) == 232);
 ABI_ASSERT(sizeof(struct flow_record) == 128);
 ABI_ASSERT(sizeof(struct flow_tail) == 184);
 ABI_ASSERT(sizeof(struct mask_entry) == 240);
+ABI_ASSERT(sizeof(struct hand_over) == 24);
 ABI_ASSERT(sizeof(((struct upcall *)0)->userdata) == USERDATA_MAX);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->tcp_flags) == TCP_FLAG_BYTES);

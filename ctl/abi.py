@@ -16,6 +16,7 @@ class ActionRefBits(IntEnum):
 
     ACTIONS_AT_SHIFT = 0
     ACTIONS_UNITS_SHIFT = 32
+    ACTIONS_NOT_XDP_SHIFT = 48
 
 
 class ActionLimit(IntEnum):
@@ -43,6 +44,8 @@ class ActionType(IntEnum):
     ACTION_HASH = 10
     ACTION_TRUNC = 11
     ACTION_USERSPACE = 12
+    ACTION_SET_MARK = 13
+    ACTION_SET_PRIORITY = 14
 
 
 class ActionFlag(IntEnum):
@@ -128,7 +131,9 @@ class DropReason(IntEnum):
     DROP_ACTION_ERROR = 10
     DROP_RECIRC_LIMIT = 11
     DROP_TOO_LONG = 12
-    DROP_REASONS = 13
+    DROP_HAND_OVER = 13
+    DROP_TRUNC = 14
+    DROP_REASONS = 15
 
 
 class PortKind(IntEnum):
@@ -142,8 +147,8 @@ class PortKind(IntEnum):
 class ProgramId(IntEnum):
     """enum program_id."""
 
-    PROGRAM_XDP_AGAIN = 0
-    PROGRAM_XDP_ACTIONS = 1
+    PROGRAM_AGAIN = 0
+    PROGRAM_ACTIONS = 1
     PROGRAMS = 2
 
 
@@ -177,6 +182,7 @@ class MapId(IntEnum):
     MAP_PROGRAMS = 17
     MAP_UPCALLS = 18
     MAP_UPCALL_BUFFER = 19
+    MAP_TC_PROGRAMS = 20
 
 
 class ActionUnit(Structure):
@@ -482,7 +488,7 @@ class MaskEntry(Structure):
 
 
 class DpStats(Structure):
-    """struct dp_stats: 160 bytes."""
+    """struct dp_stats: 176 bytes."""
 
     _fields_ = (
         ("hit", c_uint64),
@@ -492,7 +498,7 @@ class DpStats(Structure):
         ("stale", c_uint64),
         ("upcalls", c_uint64),
         ("upcalls_lost", c_uint64),
-        ("drops", c_uint64 * 13),
+        ("drops", c_uint64 * 15),
     )
 
 
@@ -517,7 +523,8 @@ class PortInfo(Structure):
         ("ifindex", c_uint32),
         ("kind", c_uint8),
         ("generic", c_uint8),
-        ("zero", c_uint16),
+        ("tc_only", c_uint8),
+        ("zero", c_uint8),
     )
 
 
@@ -539,7 +546,7 @@ class DpControl(Structure):
 
 
 class DpMeta(Structure):
-    """struct dp_meta: 152 bytes."""
+    """struct dp_meta: 160 bytes."""
 
     _fields_ = (
         ("abi_version", c_uint32),
@@ -547,6 +554,7 @@ class DpMeta(Structure):
         ("max_masks", c_uint32),
         ("max_units", c_uint32),
         ("netns_inode", c_uint64),
+        ("token", c_uint64),
         ("netns_path", c_uint8 * 96),
         ("name", c_uint8 * 16),
         ("program_tag", c_uint8 * 16),
@@ -582,10 +590,23 @@ class Scratch(Structure):
         ("unit", c_uint32),
         ("units_end", c_uint32),
         ("cut", c_uint32),
-        ("zero", c_uint32),
+        ("copies", c_uint32),
         ("actions", c_uint64),
         ("operand", SetIpv6 * 2),
         ("header", c_uint8 * 40),
+    )
+
+
+class HandOver(Structure):
+    """struct hand_over: 24 bytes."""
+
+    _fields_ = (
+        ("token", c_uint64),
+        ("recirc_id", c_uint32),
+        ("dp_hash", c_uint32),
+        ("in_port", c_uint16),
+        ("passes", c_uint16),
+        ("zero", c_uint32),
     )
 
 
@@ -707,8 +728,9 @@ BTF_IDS: Final[dict[str, int]] = {
     "dp_meta": 116,
     "layout": 121,
     "scratch": 126,
-    "upcall": 132,
-    "upcall_buffer": 137,
+    "hand_over": 132,
+    "upcall": 136,
+    "upcall_buffer": 141,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,

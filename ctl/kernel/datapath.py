@@ -203,14 +203,14 @@ class KernelDatapath:
             device=text(info.device),
             kind=PortKind(info.kind).name.removeprefix("PORT_").lower(),
             ifindex=self._link_ifindex(number),
-            hook="xdp/generic" if info.generic else "xdp/native",
+            hook="tc" if info.tc_only else "xdp/generic" if info.generic else "xdp/native",
         )
 
     def _link_ifindex(self, number: int) -> int:
         """The device that a port's link is attached to; 0 when it is gone."""
         try:
-            with libbpf.opened(str(bpffs.link(self.name, number))) as fd:
-                return int(libbpf.info(fd, libbpf.XdpLinkInfo).ifindex)
+            with libbpf.opened(str(bpffs.tc_link(self.name, number))) as fd:
+                return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)
         except FileNotFoundError:
             return 0
 
