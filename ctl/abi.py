@@ -71,18 +71,6 @@ class UserspaceBits(IntEnum):
     USERSPACE_ACTIONS_SHIFT = 50
 
 
-class DpLimit(IntEnum):
-    """enum dp_limit."""
-
-    DP_ABI_VERSION = 1
-    UFID_MAX_OCTETS = 16
-    DP_NAME_SIZE = 16
-    DP_PATH_SIZE = 96
-    DP_MAX_PORTS = 1024
-    DP_MAX_MASKS = 256
-    TCP_FLAG_BYTES = 8
-
-
 class L2Kind(IntEnum):
     """enum l2_kind."""
 
@@ -104,6 +92,18 @@ class SizeClass(IntEnum):
     SIZE_S = 0
     SIZE_M = 1
     SIZE_L = 2
+
+
+class DpLimit(IntEnum):
+    """enum dp_limit."""
+
+    DP_ABI_VERSION = 1
+    UFID_MAX_OCTETS = 16
+    DP_NAME_SIZE = 16
+    DP_PATH_SIZE = 96
+    DP_MAX_PORTS = 1024
+    DP_MAX_MASKS = 256
+    TCP_FLAG_BYTES = 8
 
 
 class RecordState(IntEnum):
