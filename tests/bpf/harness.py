@@ -46,14 +46,18 @@ class Bench:
     programs: dict[str, int]
     devices: dict[int, int] = field(default_factory=dict)  # ifindex by port number
 
-    def run(self, frame, port=1, repeat=1):
-        """Run a frame as if it had come in on a port; None: on the loopback device, which is no port."""
+    def run(self, frame, port=1, repeat=1, meta=0):
+        """Run a frame as if it had come in on a port; None: on the loopback device, which is no port.
+
+        ``meta``: so many bytes of metadata lie before it already.
+        """
+        frame = bytes(meta) + frame
         out = ctypes.create_string_buffer(len(frame) + 256)
         opts = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=repeat)
         opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
         if port is not None:
             # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
-            opts.ctx_in = struct.pack("<6I", 0, len(frame), 0, self.devices[port], 0, 0)
+            opts.ctx_in = struct.pack("<6I", meta, len(frame), 0, self.devices[port], 0, 0)
             opts.ctx_size_in = 24
         with self.datapath.netns.enter():
             libbpf.test_run(self.programs["dp_xdp"], opts)

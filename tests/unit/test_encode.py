@@ -15,7 +15,7 @@ from ctl.kernel.encode import decode, encode
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
 
 U32 = st.integers(0, 2**32 - 1)
-SECTIONS = ("eth", "ipv4", "ipv6", "tcp", "udp")
+SECTIONS = ("skb_mark", "skb_priority", "eth", "ipv4", "ipv6", "tcp", "udp")
 
 
 def sets(section):
@@ -79,11 +79,19 @@ def test_ports_are_in_network_order():
     assert raw[8:16] == bytes.fromhex("12340000ffffffff")
 
 
-@pytest.mark.parametrize("section", ["skb_mark", "skb_priority", "sctp"])
-def test_what_is_not_executed_is_refused(section):
-    rows = fields.SECTIONS[section]
+@pytest.mark.parametrize("section", ["skb_mark", "skb_priority"])
+@pytest.mark.parametrize("mask", [None, (0xFF,)])
+def test_mark_and_priority_are_one_unit(section, mask):
+    actions = (Set(section, (0x13,), mask),)
+    raw = encode(actions)
+    assert struct.unpack_from("<IQ", raw, 4) == (0x13, 0xFFFFFFFF if mask is None else 0xFF)
+    assert (len(raw), decode(raw)) == (UNIT_SIZE, actions)
+
+
+def test_what_is_not_executed_is_refused():
+    rows = fields.SECTIONS["sctp"]
     with pytest.raises(NotSupported):
-        encode((Output(1), Set(section, (0,) * len(rows))))
+        encode((Output(1), Set("sctp", (0,) * len(rows))))
 
 
 def test_limits_of_a_list():
