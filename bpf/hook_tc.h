@@ -33,7 +33,7 @@ typedef struct __sk_buff hook_ctx;
 
 enum {
 	HOOK_DROP = 2,			/* TC_ACT_SHOT: nothing reaches the host's stack by itself */
-	HOOK_PASS = HOOK_DROP,
+	HOOK_PASS = HOOK_DROP,		/* nobody comes after this hook */
 	HOOK_SENDS_COPIES = 1,
 	HEADERS_MAX = 256,		/* bytes that are made readable in place */
 	STORE_RECOMPUTE = 1 << 0,	/* BPF_F_RECOMPUTE_CSUM */
@@ -135,8 +135,10 @@ INLINE long hook_push_vlan(hook_ctx *ctx, __be16 tpid, __be16 tci)
 	return tc_vlan_push(ctx, tpid, be16(tci));
 }
 
+/* The helper puts a second tag in the first one's place, and complains of one that is cut short; the first is gone. */
 INLINE long hook_pop_vlan(hook_ctx *ctx)
 {
+	__u64 size = hook_size(ctx);
 	__be16 type[3];
 
 	if (!ctx->vlan_present) {
@@ -145,7 +147,7 @@ INLINE long hook_pop_vlan(hook_ctx *ctx)
 		if (type[0] != be16(ETHER_VLAN) && type[0] != be16(ETHER_QINQ))
 			return 0;
 	}
-	return tc_vlan_pop(ctx);
+	return tc_vlan_pop(ctx) && hook_size(ctx) == size ? -1 : 0;
 }
 
 INLINE long hook_cut(hook_ctx *ctx, __u32 bytes)

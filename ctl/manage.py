@@ -81,7 +81,6 @@ def add_port(  # noqa: PLR0913 - the last two are options, by keyword only
     home.ifindex(device)
     if home.default_route_device() == device and not force:
         raise UsageError(f"{device} carries the default route, which would be cut off", "--force does it all the same")
-    if tc_only:
-        return Added(port=attach.attach(datapath, device, number, tc_only=True))
-    ready = prepare_port(home, device)
-    return Added(port=attach.attach(datapath, device, number), done=ready.done, problems=ready.problems)
+    ready = prepare_port(home, device, tc_only=tc_only)
+    port = attach.attach(datapath, device, number, tc_only=tc_only)
+    return Added(port=port, done=ready.done, problems=ready.problems)
