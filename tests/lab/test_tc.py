@@ -26,7 +26,7 @@ def lab(request):
     command.hook = request.param
     command("up", "--no-traffic")
     if command.hook == "tc":
-        to_tc_only(command)
+        to_tc_only(command, "h1", "h2", "h3")
     yield command
     command("down")
 
@@ -37,16 +37,16 @@ def ctl(lab):
     return lab
 
 
-def to_tc_only(ctl):
-    """Every port on the tc hook, and every offload on at both ends of its cable."""
+def to_tc_only(ctl, *names):
+    """The ports of these hosts on the tc hook, and every offload on at both ends of their cables."""
     topology = existing(ctl.name)
     home = topology.datapath_namespace
-    for host in topology.hosts:
+    for host in map(topology.host, names):
         ctl("del-if", host.device)
         run = [*ctl.argv("add-if", f"{host.device},port_no={host.port},hook=tc,netns={home.name}")]
         with home.enter():
             subprocess.run(run, check=True, capture_output=True)
-        ethtool.switch(topology.namespace(host), HOST_DEVICE, on=OFFLOADS, off=(Feature.GRO,))
+        ethtool.switch(topology.namespace(host), HOST_DEVICE, on=OFFLOADS)
         ethtool.switch(home, host.device, on=OFFLOADS)
 
 
@@ -209,6 +209,18 @@ def test_nat_between_stacks(request, ctl, name, completed):
         assert tcp_transfer(topology, "h1", "h2", mib=16, ipv6=network == "ipv6").ok
         assert ctl.flow("ufid:0x03")["packets"] > 0
     assert ctl.flow("ufid:0x02")["packets"] > 0
+
+
+@pytest.mark.parametrize("lab", ["xdp"], indirect=True)
+def test_a_port_on_each_hook(ctl):
+    """XDP sends to a port that has none itself: the peer polls, and all that the stacks leave to devices is kept."""
+    topology = existing(ctl.name)
+    ethtool.switch(topology.namespace(topology.host("h3")), HOST_DEVICE, off=(Feature.GRO,))
+    to_tc_only(ctl, "h3")
+    ctl("add-flow", "ufid:0x01,in_port(1),eth()", "3")
+    ctl("add-flow", "ufid:0x03,in_port(3),eth()", "1")
+    assert tcp_transfer(topology, "h1", "h3", mib=4).ok
+    assert tcp_transfer(topology, "h3", "h1", mib=4).ok
 
 
 @alone
