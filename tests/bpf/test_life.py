@@ -1,12 +1,14 @@
 """Datapaths that are made and removed at the same time, by processes that know nothing of each other."""
 
+import ctypes
 import os
 import pathlib
 
 import pytest
 
-from ctl.errors import Absent
-from ctl.kernel import bpffs, lifecycle
+from ctl import abi
+from ctl.errors import Absent, Failure
+from ctl.kernel import bpffs, libbpf, lifecycle
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
 from ctl.netns import NetNs
@@ -117,3 +119,17 @@ def test_a_mount_that_is_in_use_stays_and_stays_ours(monkeypatch, tmp_path):
     finally:
         bpffs.unmount_if_ours()
     assert not bpffs.is_mounted(), "the mark was lost, so nobody unmounted it"
+
+
+def test_a_datapath_of_a_larger_layout_is_listed_and_refused(root):
+    """Its version is read, and nothing is written behind what this version has room for."""
+    root.mkdir()
+    bpffs.folder("tb9").mkdir()
+    size = ctypes.sizeof(abi.DpMeta) + 4096
+    fd = libbpf.map_create(libbpf.MAP_ARRAY, "meta", 4, size, 1)
+    libbpf.map_update(fd, ctypes.c_uint32(0), (99).to_bytes(4, "little").ljust(size, b"\xff"))
+    libbpf.obj_pin(fd, str(bpffs.folder("tb9") / "meta"))
+    os.close(fd)
+    assert lifecycle.datapath_names() == ["tb9"]
+    with pytest.raises(Failure, match="layout version 99"):
+        KernelDatapath("tb9")
