@@ -2,39 +2,16 @@
 /*
  * abi.h - every struct and enum that crosses between the datapath and userspace.
  *
- * This file, with abi_action.h, is the single definition of those layouts.  The C side includes it; ctl/abi.py and
- * ctl/abi.btf are generated from it (python -m ctl.devtools.gen_abi) and a contract test fails when
- * they are not current.  They need the fixed-width types of <linux/types.h> and nothing else.
- *
- * A "flow key" holds every header and metadata field that a flow can match.  A "mask" has the same
- * layout; its one-bits are compared.  A "masked key" is key AND mask.  A flow's record keeps the key
- * that identifies it: the masked key when the flow has a UFID, the concrete (unmasked) key when it
- * has none.  Comparing (record ^ packet) & mask is exact for both, so no flow needs a second copy.
- *
- * The key is 29 words of 64 bits in three parts, hot ones first.  The "size class" of a mask is the
- * smallest prefix of parts that holds all its one-bits:
- *
- *	class	parts		bytes	adds
- *	S	hot		 64	port, Ethernet, both VLAN tags, IPv4, ARP, TCP/UDP/ICMP,
- *					recirculation, hash, mark, conntrack state, zone and mark
- *	M	hot mid		128	IPv6, ARP hardware addresses, MPLS, priority, conntrack
- *					labels, tunnel id
- *	L	hot mid cold	232	ND, conntrack original tuple, tunnel end points and options
- *
- * Why these sizes: an element of a kernel hash map that is not preallocated costs key + 64 bytes (48
- * of header, 8 of value, 8 of free-list link), rounded up to a kmalloc size.  64 and 128 bytes of key
- * fill kmalloc-128 and kmalloc-192 to the last byte.  The whole of L would fall into kmalloc-512, so
- * the flow table of class L is keyed by the hot part and a 128-bit digest of the others:
- * kmalloc-192 again, and exact all the same, because every hit is verified against the record.
- *
- * Every byte of a key has a name and is zero unless a field says otherwise.  Multi-byte header
- * fields keep network byte order (__be types); metadata is in host order.  Hosts are little-endian.
+ * This file, with abi_action.h and abi_key.h, is the single definition of those layouts.  The C side
+ * includes it; ctl/abi.py and ctl/abi.btf are generated from it (python -m ctl.devtools.gen_abi) and a
+ * contract test fails when they are not current.  They need the fixed-width types of <linux/types.h> and nothing else.
  */
 #ifndef UFID_ABI_H
 #define UFID_ABI_H
 
 #include <linux/types.h>
 #include "abi_action.h"
+#include "abi_key.h"
 
 enum dp_limit {
 	DP_ABI_VERSION = 1,
@@ -46,144 +23,6 @@ enum dp_limit {
 	DP_MAX_PORTS = 1024,		/* port numbers 0 .. 1023; 0 is the local port */
 	DP_MAX_MASKS = 256,		/* most that the program's search loop can cover */
 	TCP_FLAG_BYTES = 8,		/* the flags that statistics keep, one byte each */
-};
-
-/* Where the packet begins.  Always matched exactly. */
-enum l2_kind {
-	L2_NONE = 0,			/* a layer 3 packet */
-	L2_ETHERNET = 1,
-};
-
-enum frag_kind {			/* as OVS_FRAG_TYPE_* */
-	FRAG_NONE = 0,
-	FRAG_FIRST = 1,
-	FRAG_LATER = 2,
-};
-
-enum size_class {
-	SIZE_S = 0,
-	SIZE_M = 1,
-	SIZE_L = 2,
-};
-
-struct key_hot {
-	__u16 mask_id;			/* in tables the mask's id; zero in a packet's key */
-	__u16 in_port;
-	__be16 eth_type;		/* behind the tags; 0x0004 for 802.2 without a type */
-	__be16 vlan_tci;		/* outer tag, 0x1000 set when present */
-
-	__u8 eth_dst[6];
-	__u8 ip_proto;			/* ARP: the operation */
-	__u8 ip_tos;			/* IPv6: traffic class */
-
-	__u8 eth_src[6];
-	__u8 ip_ttl;			/* IPv6: hop limit */
-	__u8 ip_frag;			/* enum frag_kind */
-
-	__be32 ipv4_src;		/* ARP: sender protocol address */
-	__be32 ipv4_dst;		/* ARP: target protocol address */
-
-	__be16 tp_src;			/* ICMP, ICMPv6: type */
-	__be16 tp_dst;			/* ICMP, ICMPv6: code */
-	__be16 tcp_flags;		/* 12 bits */
-	__be16 cvlan_tci;		/* inner tag */
-
-	__u32 recirc_id;
-	__u32 dp_hash;
-
-	__u32 skb_mark;
-	__be16 vlan_tpid;
-	__be16 cvlan_tpid;
-
-	__u32 ct_mark;
-	__u16 ct_zone;
-	__u8 ct_state;
-	__u8 l2_kind;			/* enum l2_kind */
-};
-
-struct key_mid {
-	union {				/* by eth_type */
-		struct {
-			__u8 ipv6_src[16];
-			__u8 ipv6_dst[16];
-		};
-		struct {
-			__u8 arp_sha[6];
-			__u8 arp_tha[6];
-			__u8 arp_zero[20];
-		};
-		struct {
-			__be32 mpls_lse[3];
-			__u8 mpls_zero[20];
-		};
-	};
-	__be32 ipv6_label;		/* 20 bits */
-	__u32 skb_priority;
-	__u8 ct_labels[16];
-	__be64 tun_id;
-};
-
-struct key_cold {
-	union {				/* a key with ND fields has no IPv6 conntrack tuple */
-		struct {
-			__u8 nd_target[16];
-			__u8 nd_sll[6];
-			__u8 nd_tll[6];
-			__u8 nd_zero[4];
-		};
-		struct {
-			__u8 ct_ipv6_src[16];
-			__u8 ct_ipv6_dst[16];
-		};
-		struct {
-			__be32 ct_ipv4_src;
-			__be32 ct_ipv4_dst;
-			__u8 ct_zero[24];
-		};
-	};
-	union {				/* by tun_kind */
-		struct {
-			__u8 tun_ipv6_src[16];
-			__u8 tun_ipv6_dst[16];
-		};
-		struct {
-			__be32 tun_ipv4_src;
-			__be32 tun_ipv4_dst;
-			__u8 tun_zero[24];
-		};
-	};
-	__be16 tun_tp_src;
-	__be16 tun_tp_dst;
-	__u16 tun_flags;
-	__u8 tun_tos;
-	__u8 tun_ttl;
-
-	__be16 ct_tp_src;
-	__be16 ct_tp_dst;
-	__u8 ct_proto;
-	__u8 tun_kind;			/* none, IPv4, IPv6 */
-	__u8 tun_opts_kind;		/* none, Geneve, GBP, ERSPAN */
-	__u8 tun_opts_size;
-
-	__u8 tun_opts[24];
-};
-
-struct flow_key {
-	struct key_hot hot;
-	struct key_mid mid;
-	struct key_cold cold;
-};
-
-/* Key of the flow table of class M; class S uses struct key_hot itself. */
-struct key_hot_mid {
-	struct key_hot hot;
-	struct key_mid mid;
-};
-
-/* Key of the flow table of class L: the digest (digest.h) is of the masked mid and cold parts. */
-struct key_hot_digest {
-	struct key_hot hot;
-	__u64 digest[2];
 };
 
 /* Key of the UFID index.  Octets beyond len are zero, so that equal UFIDs have equal bytes. */
@@ -262,7 +101,9 @@ enum drop_reason {
 	DROP_ACTION_ERROR = 10,		/* an action does not fit the packet, such as a header that is cut short */
 	DROP_RECIRC_LIMIT = 11,		/* recirculated too often */
 	DROP_TOO_LONG = 12,		/* longer than the MTU of the port it was to leave by */
-	DROP_REASONS = 13,
+	DROP_HAND_OVER = 13,		/* recirculated to actions that need the tc hook, and the device takes no note along */
+	DROP_TRUNC = 14,		/* a copy that trunc cannot cut: from a frame in segments, or by over 16384 bytes */
+	DROP_REASONS = 15,
 };
 
 /* Per CPU. */
@@ -274,7 +115,7 @@ struct dp_stats {
 	__u64 stale;			/* hash hits refused by the record */
 	__u64 upcalls;			/* packets handed to userspace, for a miss or by an action */
 	__u64 upcalls_lost;		/* not handed over: nobody listens, or the ring was full */
-	__u64 drops[13];		/* by enum drop_reason; DROP_REASONS */
+	__u64 drops[15];		/* by enum drop_reason; DROP_REASONS */
 };
 
 /* Per CPU, by port number. */
@@ -298,14 +139,15 @@ enum port_kind {
 	PORT_INTERNAL = 2,		/* the local port */
 };
 
-/* A port, by port number.  Only userspace reads it. */
+/* A port, by port number. */
 struct port_info {
 	__u8 name[16];			/* DP_NAME_SIZE; for the local port the host's end */
 	__u8 device[16];		/* the device that the program is attached to */
 	__u32 ifindex;			/* of device, in the datapath's namespace */
 	__u8 kind;			/* enum port_kind */
 	__u8 generic;			/* 1: generic XDP, the device has no native one */
-	__u16 zero;
+	__u8 tc_only;			/* 1: no XDP at all, every frame goes through the tc hook */
+	__u8 zero;
 };
 
 /*
@@ -336,6 +178,7 @@ struct dp_meta {
 	__u32 tick_ns;
 	__u64 tick_zero_ns;		/* CLOCK_MONOTONIC when the tick counter was 0, modulo 2^64 */
 	__u64 netns_inode;		/* of the namespace that all ports live in */
+	__u64 token;			/* random; says that a hand_over is this datapath's */
 	__u8 netns_path[96];		/* DP_PATH_SIZE; empty: it has no name */
 	__u8 name[16];			/* DP_NAME_SIZE */
 	__u8 program_tag[16];
@@ -365,16 +208,30 @@ struct scratch {
 	__u32 unit;			/* of the action to carry out next */
 	__u32 units_end;
 	__u32 cut;			/* bytes that trunc takes off the end of the next copy */
-	__u32 zero;
+	__u32 copies;			/* outputs of this list that were not its end */
 	__u64 actions;			/* the reference that is being followed */
 	struct set_ipv6 operand[2];	/* of an action that takes several units: value and mask */
 	__u8 header[40];		/* a header while it is rewritten */
 };
 
-/* Programs that the datapath calls by tail call. */
+/*
+ * What the XDP program writes before a frame that it leaves to the tc program of the same port: where
+ * the walk goes on.  It is in the frame's metadata, which may be left there from an earlier journey, so
+ * every frame that is left to tc gets a new one, and the reader asks for its own token and port.
+ */
+struct hand_over {
+	__u64 token;			/* of dp_meta */
+	__u32 recirc_id;
+	__u32 dp_hash;
+	__u16 in_port;
+	__u16 passes;			/* 0: from the beginning */
+	__u32 zero;
+};
+
+/* Programs that the datapath calls by tail call; each hook has a map of them. */
 enum program_id {
-	PROGRAM_XDP_AGAIN = 0,		/* another pass, after recirculation */
-	PROGRAM_XDP_ACTIONS = 1,	/* carry out an action list */
+	PROGRAM_AGAIN = 0,		/* another pass, after recirculation */
+	PROGRAM_ACTIONS = 1,		/* carry out an action list */
 	PROGRAMS = 2,
 };
 
@@ -428,18 +285,16 @@ enum map_id {
 	MAP_PORT_STATS = 14,
 	MAP_DP_STATS = 15,
 	MAP_SCRATCH = 16,
-	MAP_PROGRAMS = 17,
+	MAP_PROGRAMS = 17,		/* of the XDP hook */
 	MAP_UPCALLS = 18,
 	MAP_UPCALL_BUFFER = 19,
+	MAP_TC_PROGRAMS = 20,
 };
 
-ABI_ASSERT(sizeof(struct key_hot) == 64);
-ABI_ASSERT(sizeof(struct key_mid) == 64);
-ABI_ASSERT(sizeof(struct key_cold) == 104);
-ABI_ASSERT(sizeof(struct flow_key) == 232);
 ABI_ASSERT(sizeof(struct flow_record) == 128);
 ABI_ASSERT(sizeof(struct flow_tail) == 184);
 ABI_ASSERT(sizeof(struct mask_entry) == 240);
+ABI_ASSERT(sizeof(struct hand_over) == 24);
 ABI_ASSERT(sizeof(((struct upcall *)0)->userdata) == USERDATA_MAX);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->tcp_flags) == TCP_FLAG_BYTES);

@@ -16,6 +16,7 @@
 enum action_ref_bits {
 	ACTIONS_AT_SHIFT = 0,		/* 32 bits: index of the first unit */
 	ACTIONS_UNITS_SHIFT = 32,	/* 16 bits: units in the list */
+	ACTIONS_NOT_XDP_SHIFT = 48,	/* 1 bit: the list can be carried out on the tc hook only */
 };
 
 enum action_limit {
@@ -39,6 +40,8 @@ enum action_type {
 	ACTION_HASH = 10,		/* arg: enum hash_algorithm; wide: basis */
 	ACTION_TRUNC = 11,		/* arg: longest frame */
 	ACTION_USERSPACE = 12,		/* arg: pid; wide: enum userspace_bits; operand: userdata */
+	ACTION_SET_MARK = 13,		/* arg: value; wide: mask */
+	ACTION_SET_PRIORITY = 14,	/* arg: value; wide: mask */
 };
 
 /* Which bits "flags" of a unit has. */

@@ -3,8 +3,9 @@
  * action.h - carry out an action list on a frame.
  *
  * The record's reference is read once, so that the list is the old or the new one whole.  The list's
- * place in it is kept in scratch memory, where the verifier does not follow it.  On the XDP hook there
- * is one copy of a frame; the controller installs no list that would need another.
+ * place in it is kept in scratch memory, where the verifier does not follow it.  An output that is not
+ * the end of the list sends a copy, with the edits so far; there are no copies on the XDP hook, which
+ * leaves such lists to tc.
  */
 #ifndef UFID_ACTION_H
 #define UFID_ACTION_H
@@ -15,7 +16,9 @@
 #include "maps.h"
 #include "upcall.h"
 
-/* What becomes of the packet. */
+enum { NO_PORT = DP_MAX_PORTS };	/* for a packet that was not sent */
+
+/* What becomes of the packet, or of a copy. */
 struct verdict {
 	int code;			/* what the program returns */
 	enum drop_reason reason;	/* DROP_NONE unless the packet ends here */
@@ -25,54 +28,111 @@ struct verdict {
 
 INLINE struct verdict act_drop(enum drop_reason reason)
 {
-	return (struct verdict){ .code = XDP_DROP, .reason = reason };
+	return (struct verdict){ .code = HOOK_DROP, .reason = reason };
+}
+
+/* The program is done with the packet, and there is nothing to count. */
+INLINE struct verdict act_end(int code)
+{
+	return (struct verdict){ .code = code, .out_port = NO_PORT };
+}
+
+/* Count a verdict: where the packet left or, if it ended here, where it had come in and by the reason. */
+INLINE void act_count(const struct scratch *s, struct dp_stats *dp, struct verdict v)
+{
+	struct port_stats *port = stats_port(v.reason ? s->in_port : v.out_port);
+	__u32 reason = v.reason;
+
+	if (reason != DROP_NONE && reason < DROP_REASONS)
+		dp->drops[reason]++;
+	if (port && reason != DROP_NONE)
+		port->rx_dropped++;
+	if (port && reason == DROP_NONE) {
+		port->tx_packets++;
+		port->tx_bytes += v.size;
+	}
+}
+
+/* What trunc takes off the next copy: at least an Ethernet header is left. */
+INLINE __u32 act_take_cut(hook_ctx *ctx, struct scratch *s)
+{
+	__u64 size = hook_bytes(ctx);
+	__u32 cut = s->cut;
+
+	s->cut = 0;
+	if (cut && size < sizeof(struct eth_header) + cut)
+		cut = size > sizeof(struct eth_header) ? size - sizeof(struct eth_header) : 0;
+	return cut;
 }
 
 INLINE struct verdict act_output(hook_ctx *ctx, struct scratch *s, __u32 port)
 {
 	const struct port_info *info = map_at(MAP(MAP_PORT_INFO), port);
-	__u64 size = hook_size(ctx);
+	__u32 cut = act_take_cut(ctx, s);
+	enum drop_reason refused;
+	__u64 size;
+	int code;
 
 	if (!info || info->kind == PORT_NONE)
 		return act_drop(DROP_NO_PORT);
-	if (s->cut) {
-		__u32 cut = s->cut;
-
-		if (size < sizeof(struct eth_header) + cut)
-			cut = size > sizeof(struct eth_header) ? size - sizeof(struct eth_header) : 0;
-		if (cut && hook_cut(ctx, cut))
-			return act_drop(DROP_ACTION_ERROR);
-		size -= cut;
-	}
-	if (!hook_fits(ctx, info->ifindex, size))
-		return act_drop(DROP_TOO_LONG);
-	if (bpf_redirect_map(MAP(MAP_PORTS), port, XDP_DROP) != XDP_REDIRECT)
+	if (cut && hook_cut(ctx, cut))
+		return act_drop(DROP_ACTION_ERROR);
+	size = hook_size(ctx);
+	refused = hook_refuses(ctx, info->ifindex, size);
+	if (refused)
+		return act_drop(refused);
+	code = hook_send(ctx, port, info->ifindex);
+	if (code == HOOK_DROP)
 		return act_drop(DROP_NO_PORT);
-	return (struct verdict){ .code = XDP_REDIRECT, .out_port = port, .size = size };
+	return (struct verdict){ .code = code, .out_port = port, .size = size };
+}
+
+/* An output that is not the end of the list.  A copy that cannot be sent is counted; -1 ends the list. */
+INLINE long act_output_copy(hook_ctx *ctx, struct scratch *s, struct dp_stats *dp, __u32 port)
+{
+	const struct port_info *info = map_at(MAP(MAP_PORT_INFO), port);
+	__u32 cut = act_take_cut(ctx, s);
+	__u64 size = hook_size(ctx) - cut;
+	enum drop_reason reason = DROP_NO_PORT;
+
+	s->copies++;
+	if (info && info->kind != PORT_NONE)
+		reason = hook_refuses(ctx, info->ifindex, size);
+	if (!reason)
+		reason = hook_send_copy(ctx, info->ifindex, cut);
+	if (reason == DROP_ACTION_ERROR)
+		return -1;
+	act_count(s, dp, (struct verdict){ .reason = reason, .out_port = port, .size = size });
+	return 0;
+}
+
+/* Bytes came or, if negative, went behind the addresses. */
+INLINE void act_shift(struct scratch *s, __s32 bytes)
+{
+	s->at.l3 += s->at.l3 ? bytes : 0;
+	s->at.l4 += s->at.l4 ? bytes : 0;
 }
 
 /* The bit that says "present" in a key is not sent. */
 INLINE long act_push_vlan(hook_ctx *ctx, struct scratch *s, __u32 tpid_tci)
 {
+	__u64 before = hook_bytes(ctx);
+
 	if (hook_push_vlan(ctx, be16(tpid_tci >> 16), be16(tpid_tci & ~VLAN_PRESENT)))
 		return -1;
-	s->at.l3 += s->at.l3 ? 4 : 0;
-	s->at.l4 += s->at.l4 ? 4 : 0;
+	act_shift(s, hook_bytes(ctx) - before);
 	return 0;
 }
 
 /* A frame without a whole tag and a type behind it passes unchanged. */
 INLINE long act_pop_vlan(hook_ctx *ctx, struct scratch *s)
 {
-	__be16 type[3];
+	__u64 before = hook_bytes(ctx);
 
-	if (hook_load(ctx, 12, type, sizeof(type)))
-		return 0;
-	if (type[0] != be16(ETHER_VLAN) && type[0] != be16(ETHER_QINQ))
-		return 0;
-	s->at.l3 -= s->at.l3 ? 4 : 0;
-	s->at.l4 -= s->at.l4 ? 4 : 0;
-	return hook_pop_vlan(ctx);
+	if (hook_pop_vlan(ctx))
+		return -1;
+	act_shift(s, hook_bytes(ctx) - before);
+	return 0;
 }
 
 /* trunc counts what is to be cut now; later pushes and pops change the size, not the cut. */
@@ -122,7 +182,7 @@ INLINE struct verdict act_recirculate(hook_ctx *ctx, struct scratch *s, __u32 re
 		return act_drop(DROP_RECIRC_LIMIT);
 	s->passes++;
 	s->recirc_id = recirc_id;
-	hook_call(ctx, PROGRAM_XDP_AGAIN);
+	hook_call(ctx, PROGRAM_AGAIN);
 	return act_drop(DROP_INTERNAL);
 }
 
@@ -131,6 +191,10 @@ INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *
 {
 	const void *value, *mask;
 
+	if (unit->type == ACTION_SET_MARK)
+		return hook_set_mark(ctx, unit->arg, unit->wide);
+	if (unit->type == ACTION_SET_PRIORITY)
+		return hook_set_priority(ctx, unit->arg, unit->wide);
 	if (unit->type == ACTION_SET_TP)
 		return act_set_ports(ctx, s, unit->arg, unit->wide);
 	if (unit->type == ACTION_SET_IPV6)
@@ -151,13 +215,14 @@ INLINE void act_begin(struct scratch *s, const struct flow_record *flow)
 	s->unit = s->actions >> ACTIONS_AT_SHIFT;
 	s->units_end = s->unit + (s->actions >> ACTIONS_UNITS_SHIFT & 0xffff);
 	s->cut = 0;
+	s->copies = 0;
 }
 
 INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_stats *dp)
 {
 	__u64 steps = 0;
 
-	while (loop_goes_on(steps, ACTIONS_MAX) && s->unit < s->units_end) {
+	while (loop_counts_on(steps, ACTIONS_MAX) && s->unit < s->units_end) {
 		__u32 operand = s->unit + 1;
 		const struct action_unit *unit = map_at(MAP(MAP_ACTIONS), s->unit);
 		long failed = 0;
@@ -167,7 +232,10 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 		s->unit = operand + unit->units;
 		switch (unit->type) {
 		case ACTION_OUTPUT:
-			return act_output(ctx, s, unit->arg);
+			if (!HOOK_SENDS_COPIES || s->unit == s->units_end)
+				return act_output(ctx, s, unit->arg);
+			failed = act_output_copy(ctx, s, dp, unit->arg);
+			break;
 		case ACTION_DROP:
 			return act_drop(unit->arg ? DROP_EXPLICIT_ERROR : DROP_EXPLICIT);
 		case ACTION_RECIRC:
@@ -182,6 +250,8 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 		case ACTION_SET_IPV4:
 		case ACTION_SET_IPV6:
 		case ACTION_SET_TP:
+		case ACTION_SET_MARK:
+		case ACTION_SET_PRIORITY:
 			failed = act_set(ctx, s, unit, operand);
 			break;
 		case ACTION_HASH:
@@ -199,7 +269,7 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 		if (failed)
 			return act_drop(DROP_ACTION_ERROR);
 	}
-	return act_drop(DROP_ACTION);
+	return s->copies ? act_end(HOOK_DROP) : act_drop(DROP_ACTION);
 }
 
 #endif

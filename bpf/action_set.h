@@ -53,9 +53,9 @@ INLINE long act_mend_l4(hook_ctx *ctx, const struct scratch *s, __u64 difference
 	struct csum_place place = act_csum_place(s->key.hot.eth_type, proto);
 	__u32 at = s->at.l4;
 
-	if (!difference || !at || !place.header_size || at + place.header_size > hook_size(ctx))
+	if (!difference || !at || !place.header_size || at + place.header_size > hook_bytes(ctx))
 		return 0;
-	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP);
+	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP, 1);
 }
 
 INLINE long act_set_ipv4(hook_ctx *ctx, struct scratch *s, const struct set_ipv4 *value,
@@ -117,7 +117,7 @@ INLINE long act_set_sctp(hook_ctx *ctx, struct scratch *s, __u32 value, __u32 ma
 		return -1;
 	was = *ports;
 	rewrite_ports(ports, value, mask);
-	sctp->csum ^= crc32c_diff32(was ^ *ports, hook_size(ctx) - at);
+	sctp->csum ^= crc32c_diff32(was ^ *ports, hook_bytes(ctx) - at);
 	return hook_store(ctx, at, sctp, sizeof(*sctp));
 }
 
@@ -133,14 +133,14 @@ INLINE long act_set_ports(hook_ctx *ctx, struct scratch *s, __u32 proto, __u64 v
 		return act_set_sctp(ctx, s, value, mask);
 	if (s->key.hot.ip_frag == FRAG_LATER)
 		return 0;
-	if (!at || at + place.header_size > hook_size(ctx) || hook_load(ctx, at, ports, sizeof(*ports)))
+	if (!at || at + place.header_size > hook_bytes(ctx) || hook_load(ctx, at, ports, sizeof(*ports)))
 		return -1;
 	difference = rewrite_ports(ports, value, mask);
 	if (!difference)
 		return 0;
 	if (hook_store(ctx, at, ports, sizeof(*ports)))
 		return -1;
-	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP);
+	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP, 0);
 }
 
 #endif

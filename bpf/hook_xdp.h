@@ -9,8 +9,10 @@
 #ifndef UFID_HOOK_XDP_H
 #define UFID_HOOK_XDP_H
 
-#include "maps.h"
 #include "csum.h"
+#include "hook.h"
+#include "key.h"
+#include "maps.h"
 
 /* Helpers by number: this age's compilers do not know them by name. */
 static long (*const xdp_check_mtu)(void *, __u32, __u32 *, __s32, __u64) = (void *)163;
@@ -19,10 +21,16 @@ static long (*const xdp_load_bytes)(void *, __u32, void *, __u32) = (void *)189;
 static long (*const xdp_store_bytes)(void *, __u32, const void *, __u32) = (void *)190;
 
 static long (*const xdp_tail_call)(void *, void *, __u32) = (void *)12;
+static long (*const xdp_adjust_meta)(void *, int) = (void *)54;
 
 typedef struct xdp_md hook_ctx;
 
-enum { MTU_UNCHECKED = 576 };		/* no device has a smaller one (RFC 791, RFC 8200) */
+enum {
+	HOOK_DROP = XDP_DROP,
+	HOOK_PASS = XDP_PASS,
+	HOOK_SENDS_COPIES = 0,
+	MTU_UNCHECKED = 576,		/* no device has a smaller one (RFC 791, RFC 8200) */
+};
 
 /* Go on in another program; comes back only when that is not there. */
 INLINE void hook_call(hook_ctx *ctx, enum program_id program)
@@ -30,9 +38,44 @@ INLINE void hook_call(hook_ctx *ctx, enum program_id program)
 	xdp_tail_call(ctx, MAP(MAP_PROGRAMS), program);
 }
 
+/* The device that the frame came in on. */
+INLINE __u32 hook_ifindex(hook_ctx *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
+/* The part of the frame that can be read in place. */
+INLINE struct cursor hook_frame(hook_ctx *ctx)
+{
+	return (struct cursor){ (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+}
+
+/* How far offsets go. */
+INLINE __u64 hook_bytes(hook_ctx *ctx)
+{
+	return xdp_get_buff_len(ctx);
+}
+
+/* How long the frame is on the wire. */
 INLINE __u64 hook_size(hook_ctx *ctx)
 {
 	return xdp_get_buff_len(ctx);
+}
+
+/* The first bytes of the frame as it is on the wire, 1 to UPCALL_PACKET_MAX. */
+INLINE long hook_copy_out(hook_ctx *ctx, void *to, __u64 size)
+{
+	return xdp_load_bytes(ctx, 0, to, size);
+}
+
+INLINE struct vlan_beside hook_tag(hook_ctx *ctx)
+{
+	return (struct vlan_beside){};
+}
+
+/* Key fields that are not in the frame: none here. */
+INLINE void hook_metadata(hook_ctx *ctx, struct flow_key *key)
+{
 }
 
 INLINE long hook_load(hook_ctx *ctx, __u32 at, void *to, __u32 size)
@@ -45,8 +88,11 @@ INLINE long hook_store(hook_ctx *ctx, __u32 at, const void *from, __u32 size)
 	return xdp_store_bytes(ctx, at, from, size);
 }
 
-/* Change a 16-bit checksum in the frame by a difference.  zero_is_none: UDP's, where 0 means there is none. */
-INLINE long hook_csum(hook_ctx *ctx, __u32 at, __u64 difference, int zero_is_none)
+/*
+ * Change a 16-bit checksum in the frame by a difference.  zero_is_none: UDP's, where 0 means there is none.
+ * addresses: the difference is one of addresses, which a sum that is left to the device contains already.
+ */
+INLINE long hook_csum(hook_ctx *ctx, __u32 at, __u64 difference, int zero_is_none, int addresses)
 {
 	__u16 check;
 
@@ -71,11 +117,16 @@ INLINE long hook_push_vlan(hook_ctx *ctx, __be16 tpid, __be16 tci)
 	return hook_store(ctx, 0, addresses, sizeof(addresses)) || hook_store(ctx, 12, tag, sizeof(tag));
 }
 
-/* Take the 4 bytes behind the addresses away. */
+/* Take the 4 bytes behind the addresses away.  A frame without a whole tag and a type behind it stays as it is. */
 INLINE long hook_pop_vlan(hook_ctx *ctx)
 {
 	__u8 addresses[12];
+	__be16 type[3];
 
+	if (hook_load(ctx, 12, type, sizeof(type)))
+		return 0;
+	if (type[0] != be16(ETHER_VLAN) && type[0] != be16(ETHER_QINQ))
+		return 0;
 	if (hook_load(ctx, 0, addresses, sizeof(addresses)) || hook_store(ctx, 4, addresses, sizeof(addresses)))
 		return -1;
 	return bpf_xdp_adjust_head(ctx, 4);
@@ -86,12 +137,64 @@ INLINE long hook_cut(hook_ctx *ctx, __u32 bytes)
 	return bpf_xdp_adjust_tail(ctx, -(int)bytes);
 }
 
-/* Whether a frame of this size may leave by the device; a tag's 4 bytes are not counted, as in the kernel. */
-INLINE int hook_fits(hook_ctx *ctx, __u32 ifindex, __u64 size)
+/* Why a frame of this size may not leave by the device; a tag's 4 bytes are not counted, as in the kernel. */
+INLINE enum drop_reason hook_refuses(hook_ctx *ctx, __u32 ifindex, __u64 size)
 {
 	__u32 mtu = 0;
 
-	return size <= MTU_UNCHECKED || xdp_check_mtu(ctx, ifindex, &mtu, -4, 0) <= 0;
+	if (size <= MTU_UNCHECKED || xdp_check_mtu(ctx, ifindex, &mtu, -4, 0) <= 0)
+		return DROP_NONE;
+	return DROP_TOO_LONG;
+}
+
+/* Send the frame; the program's verdict, HOOK_DROP when the port has no device. */
+INLINE int hook_send(hook_ctx *ctx, __u32 port, __u32 ifindex)
+{
+	return bpf_redirect_map(MAP(MAP_PORTS), port, XDP_DROP);
+}
+
+/* Only the other hook has these; no list that asks for them is carried out here. */
+INLINE enum drop_reason hook_send_copy(hook_ctx *ctx, __u32 ifindex, __u32 cut)
+{
+	return DROP_BAD_ACTIONS;
+}
+
+INLINE long hook_set_mark(hook_ctx *ctx, __u32 value, __u32 mask)
+{
+	return -1;
+}
+
+INLINE long hook_set_priority(hook_ctx *ctx, __u32 value, __u32 mask)
+{
+	return -1;
+}
+
+/* Write down where the walk goes on; -1 when the device takes nothing along with a frame. */
+INLINE long hook_write_note(hook_ctx *ctx, const struct scratch *s)
+{
+	const struct dp_meta *meta = map_at(MAP(MAP_META), 0);
+	struct hand_over *note;
+
+	if (!meta || xdp_adjust_meta(ctx, -(int)sizeof(*note)))
+		return -1;
+	note = (void *)(long)ctx->data_meta;
+	if ((void *)(note + 1) > (void *)(long)ctx->data)
+		return -1;
+	*note = (struct hand_over){ .token = meta->token, .recirc_id = s->recirc_id, .dp_hash = s->dp_hash,
+				    .in_port = s->in_port, .passes = s->passes };
+	return 0;
+}
+
+/* Leave the frame to the tc program of this port, if its list asks for that.  A whole walk needs no note. */
+INLINE enum handed hook_hand_over(hook_ctx *ctx, const struct scratch *s)
+{
+	if (likely(!(s->actions >> ACTIONS_NOT_XDP_SHIFT & 1)))
+		return HANDED_NOT;
+	return hook_write_note(ctx, s) && s->passes ? HANDED_LOST : HANDED_ON;
+}
+
+INLINE void hook_resume(hook_ctx *ctx, struct scratch *s)
+{
 }
 
 #endif

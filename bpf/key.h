@@ -108,13 +108,20 @@ INLINE void key_extract_l3(struct cursor c, struct flow_key *key, struct layout 
 	}
 }
 
+/* A VLAN tag that is kept beside the frame; tpid 0: there is none. */
+struct vlan_beside {
+	__be16 tpid;
+	__be16 tci;
+};
+
 /*
  * Fill *key from the frame at the cursor, which came in on in_port, and *at with where its layers
- * begin.  All that a frame can fill is
- * overwritten: the hot and mid parts and the ND fields.  Tunnel and conntrack fields of the cold part
- * are the caller's, and zero so far.
+ * begin.  A tag beside the frame is its outer one.  All that a frame can fill is overwritten: the hot
+ * and mid parts and the ND fields.  Tunnel and conntrack fields of the cold part are the caller's, and
+ * zero so far.
  */
-INLINE enum drop_reason key_extract(struct cursor c, __u16 in_port, struct flow_key *key, struct layout *at)
+INLINE enum drop_reason key_extract(struct cursor c, __u16 in_port, struct vlan_beside outer, struct flow_key *key,
+				    struct layout *at)
 {
 	const struct eth_header *eth = cursor_peek(&c, sizeof(*eth));
 	const void *start = c.pos;
@@ -130,7 +137,13 @@ INLINE enum drop_reason key_extract(struct cursor c, __u16 in_port, struct flow_
 	__builtin_memcpy(key->hot.eth_dst, eth->dst, 6);
 	__builtin_memcpy(key->hot.eth_src, eth->src, 6);
 	cursor_skip(&c, sizeof(*eth));
-	type = key_extract_vlan(&c, eth->type, &key->hot.vlan_tpid, &key->hot.vlan_tci);
+	if (outer.tpid) {
+		type = eth->type;
+		key->hot.vlan_tpid = outer.tpid;
+		key->hot.vlan_tci = outer.tci | be16(VLAN_PRESENT);
+	} else {
+		type = key_extract_vlan(&c, eth->type, &key->hot.vlan_tpid, &key->hot.vlan_tci);
+	}
 	type = key_extract_vlan(&c, type, &key->hot.cvlan_tpid, &key->hot.cvlan_tci);
 	key->hot.eth_type = key_extract_type(&c, type);
 	cursor_blur(&c, start, 64);

@@ -8,11 +8,16 @@
  * up to limit and the verifier follows every round.  Compilers of this age do not know the
  * instruction, so it is written out: opcode 0xe5, and a jump offset.
  *
+ * `while (loop_counts_on(steps, limit) && ...)` is counted on every kernel, for a body whose many paths
+ * cost less when each round is followed once.
+ *
  * Verifier: the body must not carry a number that it can follow from round to round, or no two rounds
  * look alike.  Such a counter belongs in a map's memory.
  */
 #ifndef UFID_LOOP_H
 #define UFID_LOOP_H
+
+#define loop_counts_on(steps, limit) ((steps)++ < (limit))
 
 #ifdef HAVE_MAY_GOTO
 #define loop_allowed()                                                                            \
@@ -29,7 +34,7 @@
 	})
 #define loop_goes_on(steps, limit) ((void)(steps), loop_allowed())
 #else
-#define loop_goes_on(steps, limit) ((steps)++ < (limit))
+#define loop_goes_on(steps, limit) loop_counts_on(steps, limit)
 #endif
 
 #endif

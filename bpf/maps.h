@@ -6,7 +6,7 @@
  * the loader replaces by a file descriptor.  Types, sizes and flags are in ctl/kernel/maps.py.
  *
  *	map		key -> value			writer	  reader	full means
- *	meta		0 -> dp_meta			creator	  userspace	-
+ *	meta		0 -> dp_meta			creator	  both		-
  *	control		0 -> dp_control			userspace both		-
  *	masks		mask id -> mask_entry		userspace both		new masks are refused
  *	flows_s		key_hot -> flow_ref		userspace both		never: slots run out first
@@ -19,11 +19,12 @@
  *	free_slots	depth -> slot			userspace userspace	-
  *	ports		port number -> ifindex		userspace program	numbers end at 1023
  *	port_of		place -> port_place		userspace program	as ports, see port.h
- *	port_info	port number -> port_info	userspace userspace	as ports
+ *	port_info	port number -> port_info	userspace both		as ports
  *	port_stats	port number -> port_stats	program	  userspace	as ports
  *	dp_stats	0 -> dp_stats			program	  userspace	-
  *	scratch		0 -> scratch			program	  program	-
  *	programs	program_id -> program		creator	  program	-
+ *	tc_programs	program_id -> program		creator	  program	-
  *	upcalls		ring of upcall			program	  userspace	the upcall is lost and counted
  *	upcall_buffer	0 -> upcall_buffer		program	  program	-
  *

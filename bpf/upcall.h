@@ -13,8 +13,6 @@
 
 static long (*const ringbuf_output)(void *, void *, __u64, __u64) = (void *)130;
 
-enum { UPCALL_PACKET_MAX = sizeof(((struct upcall_buffer *)0)->packet) };
-
 INLINE int upcall_listened(void)
 {
 	const struct dp_control *control = map_at(MAP(MAP_CONTROL), 0);
@@ -46,7 +44,7 @@ INLINE long upcall_send(hook_ctx *ctx, struct upcall_buffer *buffer, __u64 size,
 		return -1;
 	buffer->head.packet_size = size;
 	buffer->head.frame_size = frame_size;
-	if (hook_load(ctx, 0, buffer->packet, size))
+	if (hook_copy_out(ctx, buffer->packet, size))
 		return -1;
 	return ringbuf_output(MAP(MAP_UPCALLS), buffer, sizeof(buffer->head) + size, 0);
 }

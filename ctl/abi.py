@@ -16,6 +16,7 @@ class ActionRefBits(IntEnum):
 
     ACTIONS_AT_SHIFT = 0
     ACTIONS_UNITS_SHIFT = 32
+    ACTIONS_NOT_XDP_SHIFT = 48
 
 
 class ActionLimit(IntEnum):
@@ -43,6 +44,8 @@ class ActionType(IntEnum):
     ACTION_HASH = 10
     ACTION_TRUNC = 11
     ACTION_USERSPACE = 12
+    ACTION_SET_MARK = 13
+    ACTION_SET_PRIORITY = 14
 
 
 class ActionFlag(IntEnum):
@@ -68,20 +71,6 @@ class UserspaceBits(IntEnum):
     USERSPACE_ACTIONS_SHIFT = 50
 
 
-class DpLimit(IntEnum):
-    """enum dp_limit."""
-
-    DP_ABI_VERSION = 1
-    UFID_MAX_OCTETS = 16
-    DP_NAME_SIZE = 16
-    DP_PATH_SIZE = 96
-    PORT_PLACES = 4096
-    PORT_PROBES = 8
-    DP_MAX_PORTS = 1024
-    DP_MAX_MASKS = 256
-    TCP_FLAG_BYTES = 8
-
-
 class L2Kind(IntEnum):
     """enum l2_kind."""
 
@@ -103,6 +92,20 @@ class SizeClass(IntEnum):
     SIZE_S = 0
     SIZE_M = 1
     SIZE_L = 2
+
+
+class DpLimit(IntEnum):
+    """enum dp_limit."""
+
+    DP_ABI_VERSION = 1
+    UFID_MAX_OCTETS = 16
+    DP_NAME_SIZE = 16
+    DP_PATH_SIZE = 96
+    PORT_PLACES = 4096
+    PORT_PROBES = 8
+    DP_MAX_PORTS = 1024
+    DP_MAX_MASKS = 256
+    TCP_FLAG_BYTES = 8
 
 
 class RecordState(IntEnum):
@@ -130,7 +133,9 @@ class DropReason(IntEnum):
     DROP_ACTION_ERROR = 10
     DROP_RECIRC_LIMIT = 11
     DROP_TOO_LONG = 12
-    DROP_REASONS = 13
+    DROP_HAND_OVER = 13
+    DROP_TRUNC = 14
+    DROP_REASONS = 15
 
 
 class PortKind(IntEnum):
@@ -144,8 +149,8 @@ class PortKind(IntEnum):
 class ProgramId(IntEnum):
     """enum program_id."""
 
-    PROGRAM_XDP_AGAIN = 0
-    PROGRAM_XDP_ACTIONS = 1
+    PROGRAM_AGAIN = 0
+    PROGRAM_ACTIONS = 1
     PROGRAMS = 2
 
 
@@ -179,6 +184,7 @@ class MapId(IntEnum):
     MAP_PROGRAMS = 17
     MAP_UPCALLS = 18
     MAP_UPCALL_BUFFER = 19
+    MAP_TC_PROGRAMS = 20
 
 
 class ActionUnit(Structure):
@@ -484,7 +490,7 @@ class MaskEntry(Structure):
 
 
 class DpStats(Structure):
-    """struct dp_stats: 160 bytes."""
+    """struct dp_stats: 176 bytes."""
 
     _fields_ = (
         ("hit", c_uint64),
@@ -494,7 +500,7 @@ class DpStats(Structure):
         ("stale", c_uint64),
         ("upcalls", c_uint64),
         ("upcalls_lost", c_uint64),
-        ("drops", c_uint64 * 13),
+        ("drops", c_uint64 * 15),
     )
 
 
@@ -528,7 +534,8 @@ class PortInfo(Structure):
         ("ifindex", c_uint32),
         ("kind", c_uint8),
         ("generic", c_uint8),
-        ("zero", c_uint16),
+        ("tc_only", c_uint8),
+        ("zero", c_uint8),
     )
 
 
@@ -550,7 +557,7 @@ class DpControl(Structure):
 
 
 class DpMeta(Structure):
-    """struct dp_meta: 168 bytes."""
+    """struct dp_meta: 176 bytes."""
 
     _fields_ = (
         ("abi_version", c_uint32),
@@ -561,6 +568,7 @@ class DpMeta(Structure):
         ("tick_ns", c_uint32),
         ("tick_zero_ns", c_uint64),
         ("netns_inode", c_uint64),
+        ("token", c_uint64),
         ("netns_path", c_uint8 * 96),
         ("name", c_uint8 * 16),
         ("program_tag", c_uint8 * 16),
@@ -596,10 +604,23 @@ class Scratch(Structure):
         ("unit", c_uint32),
         ("units_end", c_uint32),
         ("cut", c_uint32),
-        ("zero", c_uint32),
+        ("copies", c_uint32),
         ("actions", c_uint64),
         ("operand", SetIpv6 * 2),
         ("header", c_uint8 * 40),
+    )
+
+
+class HandOver(Structure):
+    """struct hand_over: 24 bytes."""
+
+    _fields_ = (
+        ("token", c_uint64),
+        ("recirc_id", c_uint32),
+        ("dp_hash", c_uint32),
+        ("in_port", c_uint16),
+        ("passes", c_uint16),
+        ("zero", c_uint32),
     )
 
 
@@ -722,12 +743,13 @@ BTF_IDS: Final[dict[str, int]] = {
     "dp_meta": 120,
     "layout": 125,
     "scratch": 130,
-    "upcall": 136,
-    "upcall_buffer": 141,
+    "hand_over": 136,
+    "upcall": 140,
+    "upcall_buffer": 145,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x63076601
+LAYOUT: Final = 0x7bae8826

@@ -17,7 +17,7 @@ from ctl.abi import ActionLimit
 from ctl.action import Actions, Userspace
 from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
-from ctl.placement import why_not_xdp
+from ctl.placement import why_not_tc
 from ctl.ufid import Ufid
 
 
@@ -27,7 +27,7 @@ class Port:
 
     ``name`` is the same, but for the local port (number 0), whose name is that of the end which the
     host's own stack uses.  ``ifindex`` is in the datapath's network namespace; 0: the device is gone.
-    ``hook`` is "xdp/native" or "xdp/generic".
+    ``hook`` is "xdp/native" or "xdp/generic", each with tc behind it, or "tc" alone.
     """
 
     number: int
@@ -166,9 +166,9 @@ def full(datapath: str, what: str, option: str) -> TableFull:
 
 def check_executable(actions: Actions) -> None:
     """Refuse what no datapath executes yet.  NotSupported says what that is."""
-    why = why_not_xdp(actions)
+    why = why_not_tc(actions)
     if why:
-        raise NotSupported(f"this datapath runs on XDP alone, which cannot execute the list: {why}")
+        raise NotSupported(f"no hook can execute the list: {why}")
     for action in actions:
         if isinstance(action, Userspace) and len(action.userdata or b"") > ActionLimit.USERDATA_MAX:
             raise NotSupported(

@@ -60,13 +60,18 @@ class Packet:
     """A frame on its way through an action list.
 
     ``l3`` and ``l4`` as in `ctl.packet.Layout`; ``cut``: bytes that trunc takes off the end of the next
-    copy.  ``upcalls`` is what userspace actions sent: the action and the frame as cut.
+    copy.  ``mark`` and ``priority`` are kept beside the frame.  ``copies`` is what outputs sent that were not
+    the end of the list: port and frame as it then was.  ``upcalls`` is what userspace actions sent: the action
+    and the frame as cut.
     """
 
     frame: bytes
     key: FlowKey
     dp_hash: int = 0
+    mark: int = 0
+    priority: int = 0
     cut: int = 0
+    copies: list[tuple[int, bytes]] = field(default_factory=list)
     upcalls: list[tuple[Userspace, bytes]] = field(default_factory=list)
     l3: int = field(init=False)
     l4: int | None = field(init=False)
@@ -78,7 +83,7 @@ class Packet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a list ended: one of an output, another pass, and a drop."""
+    """How a list ended: one of an output, another pass, a drop, and nothing at all behind a copy."""
 
     out_port: int | None = None
     recirc_id: int | None = None
@@ -90,15 +95,18 @@ class Misfit(Exception):
 
 
 def execute(actions: Actions, packet: Packet) -> Outcome:
-    """Carry out a list that XDP can (`ctl.placement`) on a packet, which is changed in place."""
+    """Carry out a list on a packet, which is changed in place."""
     try:
-        for action in actions:
+        for left, action in zip(range(len(actions) - 1, -1, -1), actions, strict=True):
+            if isinstance(action, Output) and left:
+                packet.copies.append((action.port, _taken_cut(packet)))
+                continue
             outcome = _execute_one(action, packet)
             if outcome is not None:
                 return outcome
     except Misfit:
         return Outcome(reason=DropReason.DROP_ACTION_ERROR)
-    return Outcome(reason=DropReason.DROP_ACTION)
+    return Outcome(reason=DropReason.DROP_NONE if packet.copies else DropReason.DROP_ACTION)
 
 
 def _execute_one(action: Action, packet: Packet) -> Outcome | None:
@@ -160,6 +168,9 @@ def _set(action: Set, packet: Packet) -> None:
     if action.section in ("tcp", "udp", "sctp"):
         _set_ports(action, packet)
         return
+    if action.section in ("skb_mark", "skb_priority"):
+        _set_beside(action, packet)
+        return
     at = 0 if action.section == "eth" else packet.l3
     header = _header(packet.frame, at, _HEADER_SIZES[action.section])
     changed = _rewritten(header, action.leaves(), _PLACES[action.section])
@@ -170,6 +181,13 @@ def _set(action: Set, packet: Packet) -> None:
     packet.frame = _replaced(packet.frame, at, changed)
     if action.section in ("ipv4", "ipv6"):
         _mend_transport(packet, action.section, header, changed)
+
+
+def _set_beside(action: Set, packet: Packet) -> None:
+    """Mark and priority."""
+    name = action.section.removeprefix("skb_")
+    value, mask = action.leaves().get(action.section, (0, 0))
+    setattr(packet, name, getattr(packet, name) & ~mask | value)
 
 
 def _set_ports(action: Set, packet: Packet) -> None:

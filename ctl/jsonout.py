@@ -10,8 +10,8 @@
        "packets": 23, "bytes": 966,
        "used_ms": 112,               milliseconds since the last packet, or null
        "tcp_flags": 0,
-       "offloaded": true,
-       "dp": "xdp",                  or "tc", and then
+       "offloaded": true,            executed by XDP
+       "dp": "xdp",                  or "tc", then not offloaded, and
        "dp_reason": null,            why not in XDP, in words
        "generation": 0}]}
 
@@ -57,7 +57,7 @@ def flows_document(flows: Iterable[Flow], now_ms: int) -> Json:
 def flow_row(flow: Flow, now_ms: int) -> Json:
     """One flow; also a line of `-o jsonl`."""
     layout = outline(flow.match.key)
-    stats = flow.stats
+    stats, where = flow.stats, layer(flow.actions)
     return {
         "ufid": None if flow.ufid is None else str(flow.ufid).removeprefix("ufid:"),
         "key": _nested(layout, flow.match.key, is_mask=False),
@@ -67,8 +67,8 @@ def flow_row(flow: Flow, now_ms: int) -> Json:
         "bytes": stats.bytes,
         "used_ms": None if stats.used_ms is None else max(now_ms - stats.used_ms, 0),
         "tcp_flags": stats.tcp_flags,
-        "offloaded": True,
-        "dp": layer(flow.actions),
+        "offloaded": where == "xdp",
+        "dp": where,
         "dp_reason": why_not_xdp(flow.actions),
         "generation": flow.generation,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ctl.datapath import Port
 from ctl.errors import Absent, Failure, UsageError
-from ctl.kernel import lifecycle
+from ctl.kernel import attach, lifecycle
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
 from ctl.netns import NetNs
@@ -33,7 +33,7 @@ def add_datapath(name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 1
         with lifecycle.creating(name, sizes, namespace, timeout_s) as datapath:
             local = create_local_port(namespace, name)
             made = True
-            lifecycle.attach(datapath, local.port, local_name=local.stack)
+            attach.attach(datapath, local.port, local_name=local.stack)
     except BaseException:
         if made:
             delete_local_port(namespace, name)
@@ -55,12 +55,19 @@ def delete_datapath(name: str, timeout_s: float = 10.0) -> None:
         delete_local_port(namespace, name)
 
 
-def add_port(
-    datapath: KernelDatapath, device: str, number: int | None, namespace: NetNs | None, *, force: bool = False
+def add_port(  # noqa: PLR0913 - the last two are options, by keyword only
+    datapath: KernelDatapath,
+    device: str,
+    number: int | None,
+    namespace: NetNs | None,
+    *,
+    tc_only: bool = False,
+    force: bool = False,
 ) -> Added:
     """Make a device a port.  ``namespace``: where the caller says it is; None: the caller's own.
 
-    UsageError for a device that is elsewhere, or that carries the default route unless ``force``.
+    ``tc_only`` leaves the device's offloads as they are.  UsageError for a device that is elsewhere, or that
+    carries the default route unless ``force``.
     """
     from ctl.ports import prepare_port
 
@@ -74,5 +81,6 @@ def add_port(
     home.ifindex(device)
     if home.default_route_device() == device and not force:
         raise UsageError(f"{device} carries the default route, which would be cut off", "--force does it all the same")
-    ready = prepare_port(home, device)
-    return Added(port=lifecycle.attach(datapath, device, number), done=ready.done, problems=ready.problems)
+    ready = prepare_port(home, device, tc_only=tc_only)
+    port = attach.attach(datapath, device, number, tc_only=tc_only)
+    return Added(port=port, done=ready.done, problems=ready.problems)

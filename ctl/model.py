@@ -30,7 +30,7 @@ from ctl.datapath import (
     ufid_exists,
 )
 from ctl.errors import Exists, NotFound, UsageError
-from ctl.execute import Packet, execute
+from ctl.execute import Outcome, Packet, execute
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
@@ -43,9 +43,10 @@ _REASONS: Final = tuple(r for r in DropReason if r not in (DropReason.DROP_NONE,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of a packet: it left by ``out_port``, or ended here for ``reason``.
+    """What became of a packet: it left by ``out_port``, or ended here for ``reason``, or behind its last copy.
 
-    ``frame`` is as it left or ended.  ``key`` and ``flow`` are those of the last pass: ``key`` None when none
+    ``frame`` is as it left or ended.  ``sent`` is all that left, copies before it included: port and frame.
+     ``key`` and ``flow`` are those of the last pass: ``key`` None when none
     was extracted, ``flow`` None when none was hit, and as the packet found it.  ``upcalls`` are those of
     userspace actions, each with the frame that it sent.
     """
@@ -55,6 +56,7 @@ class Verdict:
     frame: bytes
     key: FlowKey | None = None
     flow: Flow | None = None
+    sent: tuple[tuple[int, bytes], ...] = ()
     upcalls: tuple[tuple[Userspace, bytes], ...] = ()
 
 
@@ -192,41 +194,64 @@ class ModelDatapath:
     # --- packets ---------------------------------------------------------------------------------
 
     def process(self, frame: bytes, in_port: int) -> Verdict:
-        """A frame comes in on a port: count it, walk it through its passes, count the verdict."""
+        """A frame comes in on a port: count it, walk it through its passes, count what left and how it ended.
+
+        Its mark and priority are 0 until an action sets them.
+        """
         if in_port not in self._ports:
             self._drops[DropReason.DROP_NOT_A_PORT] += 1
             return Verdict(reason=DropReason.DROP_NOT_A_PORT, frame=frame)
         self._count_arrival(in_port, len(frame))
         verdict = self._walk(frame, in_port)
         self._lost += len(verdict.upcalls)  # nobody listens
-        self._count_end(verdict, in_port)
+        self._count_end(verdict.out_port, verdict.reason, len(verdict.frame), in_port)
         return verdict
 
     def _walk(self, frame: bytes, in_port: int) -> Verdict:
         """Extract, look up, account, carry out; again after each recirculation, up to the limit."""
-        upcalls: tuple[tuple[Userspace, bytes], ...] = ()
-        recirc_id = dp_hash = 0
+        so_far = Verdict(frame=frame)
+        recirc_id = dp_hash = mark = priority = 0
         for _ in range(ActionLimit.RECIRC_LIMIT + 1):
-            key = extract(frame, in_port)
+            key = extract(so_far.frame, in_port)
             if key is None:
-                return Verdict(reason=DropReason.DROP_SHORT_FRAME, frame=frame, upcalls=upcalls)
-            key = key.with_leaves(recirc_id=recirc_id, dp_hash=dp_hash)
+                return replace(so_far, reason=DropReason.DROP_SHORT_FRAME, key=None, flow=None)
+            key = key.with_leaves(recirc_id=recirc_id, dp_hash=dp_hash, skb_mark=mark, skb_priority=priority)
             flow = self.lookup(key)
             if flow is None:
                 self._missed += 1
                 self._lost += 1
-                return Verdict(reason=DropReason.DROP_MISS, frame=frame, key=key, upcalls=upcalls)
+                return replace(so_far, reason=DropReason.DROP_MISS, key=key, flow=None)
             self._hit += 1
-            self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(frame), key["tcp_flags"])))
-            packet = Packet(frame, key, dp_hash)
+            self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(so_far.frame), key["tcp_flags"])))
+            packet = Packet(so_far.frame, key, dp_hash, mark, priority)
             outcome = execute(flow.actions, packet)
-            frame, dp_hash, upcalls = packet.frame, packet.dp_hash, (*upcalls, *packet.upcalls)
+            dp_hash, mark, priority = packet.dp_hash, packet.mark, packet.priority
+            so_far = self._after(so_far, packet, outcome, in_port)
+            so_far = replace(so_far, key=key, flow=flow)
             if outcome.recirc_id is None:
-                reason = outcome.reason or self._why_not_sent(outcome.out_port, len(frame))
-                out_port = None if reason else outcome.out_port
-                return Verdict(out_port=out_port, reason=reason, frame=frame, key=key, flow=flow, upcalls=upcalls)
+                return so_far
             recirc_id = outcome.recirc_id
-        return Verdict(reason=DropReason.DROP_RECIRC_LIMIT, frame=frame, key=key, flow=flow, upcalls=upcalls)
+        return replace(so_far, reason=DropReason.DROP_RECIRC_LIMIT)
+
+    def _after(self, before: Verdict, packet: Packet, outcome: Outcome, in_port: int) -> Verdict:
+        """What has become of a packet after one list; its copies are counted."""
+        sent = list(before.sent)
+        for port, copy in packet.copies:
+            reason = self._why_not_sent(port, len(copy))
+            self._count_end(None if reason else port, reason, len(copy), in_port)
+            sent += [] if reason else [(port, copy)]
+        reason, out_port = outcome.reason, outcome.out_port
+        if out_port is not None:
+            reason = self._why_not_sent(out_port, len(packet.frame))
+            out_port = None if reason else out_port
+            sent += [] if out_port is None else [(out_port, packet.frame)]
+        return Verdict(
+            out_port=out_port,
+            reason=reason,
+            frame=packet.frame,
+            sent=tuple(sent),
+            upcalls=(*before.upcalls, *packet.upcalls),
+        )
 
     def _why_not_sent(self, out_port: int | None, size: int) -> DropReason:
         """A frame of up to 576 bytes fits every port; a longer one may exceed the MTU by its header and one tag."""
@@ -258,18 +283,15 @@ class ModelDatapath:
         port = self._port_stats[in_port]
         self._port_stats[in_port] = replace(port, rx_packets=port.rx_packets + 1, rx_bytes=port.rx_bytes + size)
 
-    def _count_end(self, verdict: Verdict, in_port: int) -> None:
-        """Where the packet left or, if it ended here, where it had come in and by the reason."""
-        if verdict.out_port is None:
-            self._drops[verdict.reason] += 1
+    def _count_end(self, out_port: int | None, reason: DropReason, size: int, in_port: int) -> None:
+        """Where a packet or a copy left or, if it ended for a reason, where it had come in and by that."""
+        if reason:
+            self._drops[reason] += 1
             port = self._port_stats[in_port]
             self._port_stats[in_port] = replace(port, rx_dropped=port.rx_dropped + 1)
-            return
-        port = self._port_stats[verdict.out_port]
-        size = len(verdict.frame)
-        self._port_stats[verdict.out_port] = replace(
-            port, tx_packets=port.tx_packets + 1, tx_bytes=port.tx_bytes + size
-        )
+        elif out_port is not None:
+            port = self._port_stats[out_port]
+            self._port_stats[out_port] = replace(port, tx_packets=port.tx_packets + 1, tx_bytes=port.tx_bytes + size)
 
     def stats(self) -> DatapathStats:
         """See `ctl.datapath.Datapath`.  Nobody listens, so each upcall is lost; nothing is ever stale."""

@@ -1,4 +1,8 @@
-"""Where an action list can run: in XDP, which has one packet to give away and no copies, or in tc."""
+"""Where an action list can run: in XDP, which has one packet to give away and no copies, or in tc.
+
+What XDP cannot execute its program leaves to tc.  That is decided when a flow is installed, and kept
+beside the flow's action list for the program to see.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,16 @@ def why_not_xdp(actions: Actions) -> str | None:
             return f"sets {action.section}"
         if isinstance(action, Output | Recirc) and index != last:
             return "more than one copy"
+    return None
+
+
+def why_not_tc(actions: Actions) -> str | None:
+    """Why tc cannot execute this list, in words; None when it can.
+
+    It sends copies at any place, but a second look-up of a copy would need a second packet's memory.
+    """
+    if any(isinstance(action, Recirc) for action in actions[:-1]):
+        return "recirculates a copy"
     return None
 
 

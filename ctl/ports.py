@@ -243,10 +243,11 @@ def keep_tags_in_frames(ns: NetNs, device: str) -> None:
     ethtool.switch(ns, device, off=(Feature.TX_VLAN, Feature.RX_VLAN))
 
 
-def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None) -> Readiness:
-    """Do what ``device`` needs before it becomes an XDP port of a datapath in ``ns``.
+def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Readiness:
+    """Do what ``device`` needs before it becomes a port of a datapath in ``ns``.
 
-    Only a veth needs anything, mostly at its peer.  The peer is looked for in ``peer_ns`` if that is
+    Only a veth needs anything, mostly at its peer.  ``tc_only``: offloads stay, but the peer has to poll for
+    what other ports send by XDP.  The peer is looked for in ``peer_ns`` if that is
     given, else in ``ns`` and in every named namespace.  What was already right is not in the result.
     """
     driver = ethtool.driver(ns, device)
@@ -255,7 +256,8 @@ def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None) -> Readin
         if link.kind != "veth":
             return Readiness(driver=driver)
         steps = _Steps()
-        steps.off(ns, device, (Feature.TX_VLAN, Feature.RX_VLAN))
+        if not tc_only:
+            steps.off(ns, device, (Feature.TX_VLAN, Feature.RX_VLAN))
         home = _namespace_of_peer(links, link, peer_ns)
     if home is None or link.peer_ifindex is None:
         steps.problems.append(
@@ -267,7 +269,8 @@ def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None) -> Readin
     with Links(home) as links:
         if not links.get(peer).has_xdp:
             steps.on(home, peer, (Feature.GRO,))
-    steps.off(home, peer, (Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN))
+    if not tc_only:
+        steps.off(home, peer, (Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN))
     return steps.result(driver)
 
 

@@ -1,6 +1,6 @@
 """Run the differential test for as long as asked.
 
-    python tests/long_differential.py --seconds 600 [--seed 1]
+    python tests/long_differential.py --seconds 600 [--seed 1] [--tc]
 
 Needs root.  Each round has the next seed; what fails is shrunk and printed with the seed that led there.
 """
@@ -23,11 +23,12 @@ def main():
 
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--seconds", type=float, default=60)
+    arguments.add_argument("--tc", action="store_true", help="at the tc hook alone")
     arguments.add_argument("--seed", type=int, default=1, help="of the first round")
     wanted = arguments.parse_args()
     played, number, end = Counter(), wanted.seed, time.monotonic() + wanted.seconds
 
-    with pair() as both:
+    with pair(tc_only=wanted.tc) as both:
 
         @settings(max_examples=CASES_PER_ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(steps=cases())

@@ -9,13 +9,14 @@ import click
 
 from ctl.cli.common import examples, pass_context, print_json
 from ctl.cli.main import Context
-from ctl.errors import Absent, NotFound, NotSupported, UsageError
+from ctl.errors import Absent, NotFound, UsageError
 
 if TYPE_CHECKING:
     from ctl.kernel.datapath import KernelDatapath
 
 DEFAULT_MAX_FLOWS: Final = 65536
 DEFAULT_MAX_MASKS: Final = 64
+_HOOK_NOTES: Final = {"xdp/generic": ["generic XDP"], "tc": ["tc only"]}
 
 
 @click.command("add-dp", epilog=examples("ctl add-dp br0", "ctl add-dp br0 --max-flows 1000000 --netns blue"))
@@ -106,7 +107,7 @@ def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
     counters = datapath.port_stats() if statistics else {}
     for port in datapath.ports():
         notes = [port.kind] if port.kind != "netdev" else []
-        notes += ["generic XDP"] if port.hook == "xdp/generic" else []
+        notes += _HOOK_NOTES.get(port.hook, [])
         notes += [] if port.ifindex else ["device gone"]
         click.echo(f"  port {port.number}: {port.name}" + (f" ({', '.join(notes)})" if notes else ""))
         if port.number in counters:
@@ -132,37 +133,41 @@ def dp_to_dict(datapath: KernelDatapath) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Device:
-    """One argument of add-if: DEV[,port_no=N][,hook=xdp][,netns=NS]."""
+    """One argument of add-if: DEV[,port_no=N][,hook=xdp|tc][,netns=NS]."""
 
     name: str
     number: int | None = None
     netns: str | None = None
+    tc_only: bool = False
 
 
 def _device(argument: str) -> _Device:
     name, *options = argument.split(",")
-    number, netns = None, None
+    number, netns, tc_only = None, None, False
     if not name:
-        raise UsageError(f"{argument!r} names no device", "DEV[,port_no=N][,netns=NS]")
+        raise UsageError(f"{argument!r} names no device", "DEV[,port_no=N][,hook=tc][,netns=NS]")
     for option in options:
         key, _, value = option.partition("=")
         if key == "port_no" and value.isdigit():
             number = int(value)
         elif key == "netns" and value:
             netns = value
-        elif key == "hook" and value == "tc":
-            raise NotSupported("ports on the tc hook are not supported yet", "leave hook= out")
-        elif (key, value) != ("hook", "xdp"):
-            raise UsageError(f"{option!r} is no option of a port", "port_no=NUMBER, hook=xdp or netns=NAME")
-    return _Device(name=name, number=number, netns=netns)
+        elif key == "hook" and value in ("xdp", "tc"):
+            tc_only = value == "tc"
+        else:
+            raise UsageError(f"{option!r} is no option of a port", "port_no=NUMBER, hook=xdp, hook=tc or netns=NAME")
+    return _Device(name=name, number=number, netns=netns, tc_only=tc_only)
 
 
-@click.command("add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl add-if p3,netns=blue"))
+@click.command("add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl add-if p3,netns=blue eth3,hook=tc"))
 @click.option("--force", is_flag=True, help="Even a device that carries the default route.")
-@click.argument("devices", metavar="DEV[,port_no=N][,netns=NS]...", nargs=-1, required=True)
+@click.argument("devices", metavar="DEV[,port_no=N][,hook=tc][,netns=NS]...", nargs=-1, required=True)
 @pass_context
 def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
-    """Make devices ports of the datapath.  They are looked for in the caller's network namespace."""
+    """Make devices ports of the datapath.  They are looked for in the caller's network namespace.
+
+    With hook=tc a port has no XDP: slower for single packets, but the host's own TCP keeps its offloads.
+    """
     from ctl.manage import add_port
     from ctl.netns import NetNs
 
@@ -170,7 +175,7 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
     with context.open() as datapath:
         for device in wanted:
             namespace = NetNs.named(device.netns) if device.netns else None
-            added = add_port(datapath, device.name, device.number, namespace, force=force)
+            added = add_port(datapath, device.name, device.number, namespace, tc_only=device.tc_only, force=force)
             context.note(f"{device.name} is port {added.port.number} of {datapath.name} ({added.port.hook})")
             for line in (*added.done, *added.problems):
                 context.note(f"  {line}")
@@ -181,7 +186,7 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
 @pass_context
 def del_if(context: Context, ports: tuple[str, ...]) -> None:
     """Take ports out of the datapath.  The devices stay."""
-    from ctl.kernel.lifecycle import detach
+    from ctl.kernel.attach import detach
 
     with context.open() as datapath:
         for number in [_port(datapath, argument) for argument in ports]:

@@ -89,8 +89,8 @@ def _build(context: Context, topology: Topology, steps: Steps) -> None:
 
 
 def _attach_hosts(name: str, topology: Topology) -> str:
+    from ctl.kernel.attach import attach
     from ctl.kernel.datapath import KernelDatapath
-    from ctl.kernel.lifecycle import attach
 
     with KernelDatapath(name) as datapath, datapath.hold():
         ports = [attach(datapath, host.device, host.port) for host in topology.hosts]

@@ -1,8 +1,9 @@
 """Where datapaths live: a folder of the BPF file system for each.
 
-    /sys/fs/bpf/ufid/NAME/          maps by their names, the program dp_xdp
-    /sys/fs/bpf/ufid/NAME/links/N   the link of port N
-    /sys/fs/bpf/ufid_mounted/       there when this project mounted the file system
+    /sys/fs/bpf/ufid/NAME/            maps by their names, the programs dp_xdp and dp_tc
+    /sys/fs/bpf/ufid/NAME/links/N     the XDP link of port N
+    /sys/fs/bpf/ufid/NAME/links/N-tc  its tcx link
+    /sys/fs/bpf/ufid_mounted/         there when this project mounted the file system
 
 A folder without ``meta`` is what an interrupted creation or deletion left behind; so is one whose
 ``meta`` has no version yet (see `ctl.kernel.lifecycle`).
@@ -89,8 +90,13 @@ def folder(name: str) -> pathlib.Path:
 
 
 def link(name: str, port: int) -> pathlib.Path:
-    """The pin of a port's link."""
+    """The pin of a port's XDP link, which a port on the tc hook alone does not have."""
     return ROOT / name / "links" / str(port)
+
+
+def tc_link(name: str, port: int) -> pathlib.Path:
+    """The pin of a port's tcx link."""
+    return ROOT / name / "links" / f"{port}-tc"
 
 
 def remove(name: str) -> None:

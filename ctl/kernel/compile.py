@@ -19,7 +19,14 @@ from ctl.errors import CompileError, NotSupported
 
 SYSTEM_CACHE: Final = pathlib.Path("/var/cache/ufid-datapath")
 _MAGIC: Final = b"ufid-bytecode-1\n"
-ENTRIES: Final = ("dp_xdp", "dp_xdp_again", "dp_xdp_actions")  # of datapath.c, compiled together
+
+# The main files, one for each hook, and their entry points, which are compiled together.
+ENTRIES: Final = {
+    "xdp.c": ("dp_xdp", "dp_xdp_again", "dp_xdp_actions"),
+    "tc.c": ("dp_tc", "dp_tc_again", "dp_tc_actions"),
+    "clock.c": ("clock_pair",),
+    "bench.c": ("bench_drop", "bench_next", "bench_send", "bench_redirect", "bench_sink"),
+}
 _NO_BCC: Final = 3  # the child's exit status when there is no BCC
 _OPTIONS: Final = ("-Wall", "-Wno-unused-function", "-Wno-unknown-attributes", "-Wno-pointer-sign")
 
@@ -31,18 +38,19 @@ def source_folder() -> pathlib.Path:
     return installed if installed.is_dir() else here.parent / "bpf"
 
 
-def bytecode(entry: str = "dp_xdp", main: str = "datapath.c", defines: tuple[str, ...] = ()) -> tuple[bytes, bool]:
-    """The instructions of one entry point of a main file, and whether they came from the cache.
+def bytecode(entry: str = "dp_xdp", defines: tuple[str, ...] = ()) -> tuple[bytes, bool]:
+    """The instructions of one entry point, and whether they came from the cache.
 
     ``defines`` are NAME or NAME=VALUE.  CompileError with the compiler's log; NotSupported without BCC.
     """
     folder = source_folder()
+    main = next(main for main, entries in ENTRIES.items() if entry in entries)
     name = _cache_name(folder, main, defines)
     for cache in _caches():
         found = _read(cache / f"{entry}-{name}")
         if found is not None:
             return found, True
-    entries = ENTRIES if entry in ENTRIES else (entry,)
+    entries = ENTRIES[main]
     codes = dict(zip(entries, _compile(folder, main, entries, defines), strict=True))
     for other, code in codes.items():
         _store(f"{other}-{name}", code)

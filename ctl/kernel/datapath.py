@@ -29,13 +29,18 @@ from ctl.validate_actions import check_actions
 
 
 def read_meta(name: str) -> abi.DpMeta | None:
-    """What a datapath says of itself; None when there is no whole datapath of that name."""
-    meta = abi.DpMeta()
+    """What a datapath says of itself; None when there is no whole datapath of that name.
+
+    One of another version may say more, or less: of that nothing but the version is to be relied upon.
+    """
     try:
         with libbpf.opened(str(bpffs.folder(name) / name_of(MapId.MAP_META))) as fd:
-            libbpf.map_lookup(fd, ctypes.c_uint32(0), meta)
+            size = max(libbpf.info(fd, libbpf.MapInfo).value_size, ctypes.sizeof(abi.DpMeta))
+            raw = (ctypes.c_uint8 * size)()
+            libbpf.map_lookup(fd, ctypes.c_uint32(0), raw)
     except FileNotFoundError:
         return None
+    meta = abi.DpMeta.from_buffer_copy(raw)
     return meta if meta.abi_version else None
 
 
@@ -204,14 +209,14 @@ class KernelDatapath:
             device=text(info.device),
             kind=PortKind(info.kind).name.removeprefix("PORT_").lower(),
             ifindex=self._link_ifindex(number),
-            hook="xdp/generic" if info.generic else "xdp/native",
+            hook="tc" if info.tc_only else "xdp/generic" if info.generic else "xdp/native",
         )
 
     def _link_ifindex(self, number: int) -> int:
         """The device that a port's link is attached to; 0 when it is gone."""
         try:
-            with libbpf.opened(str(bpffs.link(self.name, number))) as fd:
-                return int(libbpf.info(fd, libbpf.XdpLinkInfo).ifindex)
+            with libbpf.opened(str(bpffs.tc_link(self.name, number))) as fd:
+                return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)
         except FileNotFoundError:
             return 0
 

@@ -44,6 +44,10 @@ _LAYOUTS: Final[dict[str, tuple[ActionType, int, tuple[tuple[int, int], ...]]]] 
 }
 _SECTION_OF_TYPE: Final = {layout[0]: section for section, layout in _LAYOUTS.items()}
 
+# Sections of one number beside the frame, which fits into the unit.
+_METADATA: Final = {"skb_mark": ActionType.ACTION_SET_MARK, "skb_priority": ActionType.ACTION_SET_PRIORITY}
+_METADATA_OF_TYPE: Final = {int(kind): section for section, kind in _METADATA.items()}
+
 
 def encode(actions: Actions) -> bytes:
     """The units of a list, none for the empty one.
@@ -94,6 +98,8 @@ def _encode_set(action: Set) -> bytes:
     if action.section in _PROTOCOLS:
         wide = int.from_bytes(_PORTS.pack(*value) + _PORTS.pack(*mask), "little")
         return _unit(ActionType.ACTION_SET_TP, _PROTOCOLS[action.section], wide, flags=flags)
+    if action.section in _METADATA:
+        return _unit(_METADATA[action.section], value[0], mask[0], flags=flags)
     if action.section not in _LAYOUTS:
         raise NotSupported(f"this datapath does not execute {action.name} yet")
     kind, size, places = _LAYOUTS[action.section]
@@ -157,6 +163,10 @@ def _decode_ports(_kind: int, flags: int, arg: int, wide: int, _operand: bytes) 
     return Set(_SECTION_OF_PROTOCOL[arg], _PORTS.unpack_from(raw), mask)
 
 
+def _decode_metadata(kind: int, flags: int, arg: int, wide: int, _operand: bytes) -> Set:
+    return Set(_METADATA_OF_TYPE[kind], (arg,), None if flags & ActionFlag.ACTION_PLAIN_SET else (wide,))
+
+
 def _decode_userspace(_kind: int, _flags: int, arg: int, wide: int, operand: bytes) -> Userspace:
     size = wide >> UserspaceBits.USERSPACE_SIZE_SHIFT & 0xFFFF
     return Userspace(
@@ -181,4 +191,6 @@ _DECODERS: Final[dict[int, _Decoder]] = {
     ActionType.ACTION_SET_IPV4: _decode_set,
     ActionType.ACTION_SET_IPV6: _decode_set,
     ActionType.ACTION_SET_TP: _decode_ports,
+    ActionType.ACTION_SET_MARK: _decode_metadata,
+    ActionType.ACTION_SET_PRIORITY: _decode_metadata,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
@@ -23,8 +24,10 @@ MAP_PROG_ARRAY: Final = 3
 MAP_PERCPU_ARRAY: Final = 6
 MAP_DEVMAP: Final = 14
 MAP_RINGBUF: Final = 27
+PROG_SCHED_CLS: Final = 3
 PROG_XDP: Final = 6
 ATTACH_XDP: Final = 37
+ATTACH_TCX_INGRESS: Final = 46
 F_NO_PREALLOC: Final = 1 << 0
 F_MMAPABLE: Final = 1 << 10
 F_XDP_HAS_FRAGS: Final = 1 << 5
@@ -138,8 +141,8 @@ class MapInfo(Structure):
     )
 
 
-class XdpLinkInfo(Structure):
-    """The head of struct bpf_link_info, as for an XDP link."""
+class DeviceLinkInfo(Structure):
+    """The head of struct bpf_link_info, as for an XDP or a tcx link."""
 
     _fields_ = (
         ("type", c_uint32),
@@ -304,6 +307,18 @@ def link_create_xdp(prog_fd: int, ifindex: int, flags: int) -> int:
     """Attach an XDP program to a device of the caller's network namespace; the link's fd."""
     opts = _LinkCreateOpts(sz=ctypes.sizeof(_LinkCreateOpts), flags=flags)
     return _checked(_lib.bpf_link_create(prog_fd, ifindex, ATTACH_XDP, byref(opts)), "attaching")
+
+
+def link_create_tcx(prog_fd: int, ifindex: int) -> int:
+    """Attach a tc program to what a device of the caller's network namespace receives; the link's fd.
+
+    NotSupported before Linux 6.6.
+    """
+    opts = _LinkCreateOpts(sz=ctypes.sizeof(_LinkCreateOpts))
+    result = _lib.bpf_link_create(prog_fd, ifindex, ATTACH_TCX_INGRESS, byref(opts))
+    if result < 0 and (ctypes.get_errno() or -result) == errno.EINVAL:
+        raise NotSupported("this kernel has no tcx links, which came with Linux 6.6", "uname -r")
+    return _checked(result, "attaching to tc")
 
 
 def link_detach(fd: int) -> None:

@@ -1,13 +1,17 @@
-"""From bytecode to a loaded program: map numbers become file descriptors."""
+"""From bytecode to loaded programs: map numbers become file descriptors, and programs find each other."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from ctl.abi import MapId
-from ctl.errors import Failure
+from ctl.abi import MapId, ProgramId
+from ctl.errors import CompileError, Failure
+from ctl.kernel import compile as compiler
 from ctl.kernel import libbpf
 
 _LD_IMM64: Final = 0x18
@@ -36,3 +40,63 @@ def relocate(code: bytes, fds: Mapping[MapId, int] | Mapping[int, int]) -> bytes
 def load_xdp(name: str, code: bytes, fds: Mapping[MapId, int] | Mapping[int, int]) -> int:
     """Load an XDP program that copes with frames in several buffers; its fd.  VerifierError."""
     return libbpf.prog_load(libbpf.PROG_XDP, name, relocate(code, fds), libbpf.F_XDP_HAS_FRAGS)
+
+
+def load_tc(name: str, code: bytes, fds: Mapping[MapId, int]) -> int:
+    """Load a program for the tc hook; its fd.  VerifierError."""
+    return libbpf.prog_load(libbpf.PROG_SCHED_CLS, name, relocate(code, fds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hook:
+    """The programs of a hook: the one that is attached, those that it calls, and their map."""
+
+    entry: str
+    called: dict[ProgramId, str]
+    map_id: MapId
+    load: Callable[[str, bytes, Mapping[MapId, int]], int]
+
+
+_HOOKS: Final = (
+    _Hook(
+        entry="dp_xdp",
+        called={ProgramId.PROGRAM_AGAIN: "dp_xdp_again", ProgramId.PROGRAM_ACTIONS: "dp_xdp_actions"},
+        map_id=MapId.MAP_PROGRAMS,
+        load=load_xdp,
+    ),
+    _Hook(
+        entry="dp_tc",
+        called={ProgramId.PROGRAM_AGAIN: "dp_tc_again", ProgramId.PROGRAM_ACTIONS: "dp_tc_actions"},
+        map_id=MapId.MAP_TC_PROGRAMS,
+        load=load_tc,
+    ),
+)
+
+
+def load_all(fds: Mapping[MapId, int]) -> dict[str, int]:
+    """The programs of both hooks in the best variant that this kernel takes: the fds of those to attach, by name.
+
+    The maps of programs keep the others.  CompileError, VerifierError.
+    """
+    loaded: dict[str, int] = {}
+    try:
+        for hook in _HOOKS:
+            try:
+                loaded[hook.entry] = _load_hook(hook, fds, ("HAVE_MAY_GOTO",))
+            except (CompileError, OSError):
+                loaded[hook.entry] = _load_hook(hook, fds, ())
+    except BaseException:
+        for fd in loaded.values():
+            os.close(fd)
+        raise
+    return loaded
+
+
+def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...]) -> int:
+    for number, name in hook.called.items():
+        fd = hook.load(name, compiler.bytecode(name, defines)[0], fds)
+        try:
+            libbpf.map_update(fds[hook.map_id], ctypes.c_uint32(number), ctypes.c_uint32(fd))
+        finally:
+            os.close(fd)
+    return hook.load(hook.entry, compiler.bytecode(hook.entry, defines)[0], fds)

@@ -49,9 +49,10 @@ def run_of(reference: int) -> tuple[int, int]:
     return reference & 0xFFFFFFFF, reference >> ActionRefBits.ACTIONS_UNITS_SHIFT & 0xFFFF
 
 
-def reference_to(at: int, units: int) -> int:
-    """The reverse of `run_of`."""
-    return at | units << ActionRefBits.ACTIONS_UNITS_SHIFT
+def reference_to(at: int, units: int, *, not_xdp: bool = False) -> int:
+    """The reverse of `run_of`.  ``not_xdp``: XDP leaves packets of the flow to tc."""
+    flags = not_xdp << ActionRefBits.ACTIONS_NOT_XDP_SHIFT
+    return at | units << ActionRefBits.ACTIONS_UNITS_SHIFT | flags
 
 
 def key_for_table(key: FlowKey, mask_id: int) -> bytes:

@@ -41,7 +41,7 @@ def measure() -> Ticks:
     from ctl.kernel import compile as compiler
     from ctl.kernel import program
 
-    fd = program.load_xdp("clock_pair", compiler.bytecode("clock_pair", "clock.c")[0], {})
+    fd = program.load_xdp("clock_pair", compiler.bytecode("clock_pair")[0], {})
     try:
         return fit(lambda: _sample(fd), time.monotonic() + _LIMIT_S)
     finally:

@@ -46,6 +46,7 @@ from ctl.kernel.records import (
     ufid_key,
 )
 from ctl.kernel.units import UNIT_SIZE, UnitStore
+from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
 
 _LOCK_POLL_S: Final = 0.01
@@ -100,7 +101,7 @@ class Writer(RecordReader):
         size = size_class(match.mask)
         content = encode(actions)
         mask_id = self._reserve(match.mask)
-        reference = self._fill_list(content)
+        reference = self._fill_list(content, not_xdp=why_not_xdp(actions) is not None)
         slot = self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots")
         self._hold_mask(mask_id, match.mask, size)
         key = match.masked if ufid else match.key
@@ -111,7 +112,7 @@ class Writer(RecordReader):
 
     def modify(self, slot: int, actions: Actions) -> None:
         """Replace a flow's actions."""
-        reference = self._fill_list(encode(actions))
+        reference = self._fill_list(encode(actions), not_xdp=why_not_xdp(actions) is not None)
         record = self.record(slot)
         old = record.actions
         record.actions = reference
@@ -188,7 +189,7 @@ class Writer(RecordReader):
             self.control.n_masks = max(self.control.n_masks, mask_id + 1)
         entry.flows += 1
 
-    def _fill_list(self, content: bytes) -> int:
+    def _fill_list(self, content: bytes, *, not_xdp: bool) -> int:
         """Write an action list where nobody looks yet; the reference to it."""
         units = len(content) // UNIT_SIZE
         if not units:
@@ -201,7 +202,7 @@ class Writer(RecordReader):
         if at is None:
             raise self._full(f"its action lists take all {self.sizes.max_units} units", "--max-action-units")
         self._actions[at * UNIT_SIZE : at * UNIT_SIZE + len(content)] = content
-        return reference_to(at, units)
+        return reference_to(at, units, not_xdp=not_xdp)
 
     def _rebuild_units(self) -> None:
         references = (self.record(slot).actions for slot in self.live_slots())

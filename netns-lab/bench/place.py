@@ -12,8 +12,8 @@ from typing import Final
 
 from ctl.errors import Absent, Failure
 from ctl.kernel import bpffs, libbpf
+from ctl.kernel.attach import PROGRAM, attach
 from ctl.kernel.datapath import KernelDatapath
-from ctl.kernel.lifecycle import PROGRAM, attach
 from ctl.kernel.maps import Sizes
 from ctl.manage import add_datapath, delete_datapath
 from ctl.netns import release_run_dir

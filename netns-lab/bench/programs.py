@@ -85,6 +85,6 @@ def loaded(name: str) -> Iterator[Program]:
         for map_type, map_name, size in _MAPS:
             maps.append(libbpf.map_create(map_type, map_name, 4, size, 1))
             undo.callback(os.close, maps[-1])
-        fd = load_xdp(name, bytecode(name, "bench.c")[0], dict(enumerate(maps)))
+        fd = load_xdp(name, bytecode(name)[0], dict(enumerate(maps)))
         undo.callback(os.close, fd)
         yield Program(fd, tuple(maps))

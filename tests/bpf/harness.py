@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from ctl import abi
 from ctl.abi import MapId
 from ctl.flow import FlowKey, Match, Output
-from ctl.kernel import bpffs, libbpf, lifecycle
+from ctl.kernel import attach, bpffs, libbpf, program
+from ctl.kernel import compile as compiler
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
 from ctl.manage import add_datapath, delete_datapath
 from ctl.netns import NetNs
 from ctl.ports import Links, VethEnd, disable_ipv6
 
-XDP_DROP, XDP_REDIRECT = 1, 4
+XDP_DROP, XDP_PASS, XDP_REDIRECT = 1, 2, 4
+TC_SHOT, TC_REDIRECT = 2, 7
+NOTE_SIZE = ctypes.sizeof(abi.HandOver)
 PORTS = (1, 2, 3)
 _letters = itertools.cycle("abcdefghijklmnopqrstuvwxyz")
 
@@ -37,23 +40,43 @@ class Outcome:
 
 @dataclass
 class Bench:
-    """A datapath with ports 1, 2 and 3."""
+    """A datapath with ports 1, 2 and 3.  ``programs``: fds by name, those of the two hooks and dp_tc_again."""
 
     datapath: KernelDatapath
-    program: int
+    programs: dict[str, int]
     devices: dict[int, int] = field(default_factory=dict)  # ifindex by port number
 
-    def run(self, frame, port=1, repeat=1):
-        """Run a frame as if it had come in on a port; None: on the loopback device, which is no port."""
+    def run(self, frame, port=1, repeat=1, meta=0):
+        """Run a frame as if it had come in on a port; None: on the loopback device, which is no port.
+
+        ``meta``: so many bytes of metadata lie before it already.
+        """
+        frame = bytes(meta) + frame
         out = ctypes.create_string_buffer(len(frame) + 256)
         opts = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=repeat)
         opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
         if port is not None:
             # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
-            opts.ctx_in = struct.pack("<6I", 0, len(frame), 0, self.devices[port], 0, 0)
+            opts.ctx_in = struct.pack("<6I", meta, len(frame), 0, self.devices[port], 0, 0)
             opts.ctx_size_in = 24
         with self.datapath.netns.enter():
-            libbpf.test_run(self.program, opts)
+            libbpf.test_run(self.programs["dp_xdp"], opts)
+        return Outcome(opts.retval, out.raw[: opts.data_size_out])
+
+    def run_tc(self, frame, port=1, *, entry="dp_tc", mark=0, priority=0):
+        """Likewise at the tc hook.  Tags are in the bytes that go in; one that is put on is not in those that come out.
+
+        ``entry`` dp_tc_again: go on with the walk whose state is in this processor's working memory.
+        """
+        out = ctypes.create_string_buffer(len(frame) + 256)
+        opts = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=1)
+        opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
+        # struct __sk_buff, from its beginning to ifindex
+        ifindex = 1 if port is None else self.devices[port]
+        opts.ctx_in = struct.pack("<11I", 0, 0, mark, 0, 0, 0, 0, 0, priority, 0, ifindex)
+        opts.ctx_size_in = 44
+        with self.datapath.netns.enter():
+            libbpf.test_run(self.programs[entry], opts)
         return Outcome(opts.retval, out.raw[: opts.data_size_out])
 
     def extract(self, frame, port=1):
@@ -83,9 +106,11 @@ def bench(max_flows=97, max_masks=31):
         try:
             with (
                 KernelDatapath(name) as datapath,
-                libbpf.opened(str(bpffs.folder(name) / lifecycle.PROGRAM)) as program,
+                libbpf.opened(str(bpffs.folder(name) / attach.PROGRAM)) as xdp,
+                libbpf.opened(str(bpffs.folder(name) / attach.TC_PROGRAM)) as tc,
+                _again(datapath) as again,
             ):
-                made = Bench(datapath, program)
+                made = Bench(datapath, {"dp_xdp": xdp, "dp_tc": tc, "dp_tc_again": again})
                 for number in PORTS:
                     made.devices[number] = _make_port(datapath, namespace, number)
                 yield made
@@ -95,6 +120,17 @@ def bench(max_flows=97, max_masks=31):
         namespace.delete()
 
 
+@contextmanager
+def _again(datapath):
+    """The tc hook's program for a further pass, once more: the datapath's own has no name."""
+    fds = {map_id: datapath.maps.fd(map_id) for map_id in MapId}
+    fd = program.load_tc("dp_tc_again", compiler.bytecode("dp_tc_again", ("HAVE_MAY_GOTO",))[0], fds)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def _make_port(datapath, namespace, number):
     device, peer = f"p{number}", f"q{number}"
     with Links(namespace) as links:
@@ -102,7 +138,7 @@ def _make_port(datapath, namespace, number):
         for end in (device, peer):
             disable_ipv6(namespace, end)
         links.set_up(device)
-    return lifecycle.attach(datapath, device, number).ifindex
+    return attach.attach(datapath, device, number).ifindex
 
 
 # --- flows in few words ------------------------------------------------------------------------------

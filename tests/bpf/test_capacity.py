@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from ctl.abi import MapId, SizeClass
-from ctl.action import Output, Userspace
+from ctl.action import Output, Recirc, Userspace
 from ctl.errors import CtlError, Exists, NotFound, NotSupported, TableFull
 from ctl.flow import FlowKey, Match
 from ctl.kernel.maps import SPECS
@@ -94,7 +94,7 @@ def test_flows_of_class_l_come_and_go(datapath):
 
 def failing_requests(datapath):
     """Every way to be refused, on a datapath that has flows 0 to 5 and two masks."""
-    two, spare = (Output(1), Output(2)), one_of_many(50)
+    two, spare = (Recirc(1), Output(2)), one_of_many(50)
     return (
         lambda: datapath.flow_new(one_of_many(0), OUT2, ufid_of(99)),
         lambda: datapath.flow_new(spare, OUT2, ufid_of(0)),

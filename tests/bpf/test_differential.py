@@ -6,7 +6,7 @@ import struct
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ctl.action import Output, PushVlan, Set, Trunc
+from ctl.action import Output, PushVlan, Recirc, Set, Trunc
 from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
@@ -21,6 +21,12 @@ ANY = FlowKey.of()
 @pytest.fixture(scope="module")
 def both():
     with pair() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def tc_only():
+    with pair(tc_only=True) as made:
         yield made
 
 
@@ -53,7 +59,13 @@ def test_a_key_has_nothing_of_the_packet_before(both):
     both.end()
 
 
-def test_two_outputs_are_refused_and_cost_nothing(both):
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=cases())
+def test_same_flows_and_packets_on_the_tc_hook(tc_only, steps):
+    play(tc_only, steps)
+
+
+def test_what_no_hook_can_do_is_refused_and_costs_nothing(both):
     """Every slot, unit and mask that the refused calls could have kept is there afterwards."""
     both.begin()
     kernel = both.kernel
@@ -62,8 +74,8 @@ def test_two_outputs_are_refused_and_cost_nothing(both):
     before = control.n_free_slots, control.high_unit, control.n_masks
     for leaf in ("in_port", "eth_type", "ip_proto"):
         mask = FlowKey.of(**{leaf: 0xFF})
-        both.control("flow_new", Match(ANY, mask), (Output(1), Output(2)), Ufid(b"\2"))
-        both.control("flow_set", U1, (Output(1), Output(2)))
+        both.control("flow_new", Match(ANY, mask), (Recirc(1), Output(2)), Ufid(b"\2"))
+        both.control("flow_set", U1, (Recirc(1), Output(2)))
     assert (control.n_free_slots, control.high_unit, control.n_masks) == before
     both.end()
 

@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from ctl import abi
 from ctl.errors import Absent, Failure
 from ctl.kernel import bpffs, libbpf, lifecycle
 from ctl.kernel.datapath import KernelDatapath, read_meta
@@ -134,3 +135,17 @@ def test_a_datapath_of_another_version_is_refused_but_can_be_removed(root, field
     assert lifecycle.datapath_names() == ["other"]
     lifecycle.destroy("other")
     assert bpffs.names() == []
+
+
+def test_a_datapath_of_a_larger_layout_is_listed_and_refused(root):
+    """Its version is read, and nothing is written behind what this version has room for."""
+    root.mkdir()
+    bpffs.folder("tb9").mkdir()
+    size = ctypes.sizeof(abi.DpMeta) + 4096
+    fd = libbpf.map_create(libbpf.MAP_ARRAY, "meta", 4, size, 1)
+    libbpf.map_update(fd, ctypes.c_uint32(0), (99).to_bytes(4, "little").ljust(size, b"\xff"))
+    libbpf.obj_pin(fd, str(bpffs.folder("tb9") / "meta"))
+    os.close(fd)
+    assert lifecycle.datapath_names() == ["tb9"]
+    with pytest.raises(Failure, match="another version"):
+        KernelDatapath("tb9")

@@ -8,7 +8,7 @@ import pytest
 from ctl import abi
 from ctl.abi import MapId
 from ctl.flow import FlowKey, Match, Output
-from ctl.kernel import lifecycle
+from ctl.kernel import attach
 from ctl.kernel.records import reference_to
 from tests.bpf.frames import CASES, FROZEN
 from tests.bpf.harness import (
@@ -267,11 +267,11 @@ def test_no_short_frame_can_be_run(bench):
 def test_a_port_that_is_taken_away_and_comes_back(bench, datapath):
     datapath.flow_new(EVERYTHING, (Output(3),))
     assert bench.run(UDP4).verdict == XDP_REDIRECT
-    lifecycle.detach(datapath, 3)
+    attach.detach(datapath, 3)
     try:
         assert bench.run(UDP4).verdict == XDP_DROP
     finally:
-        assert lifecycle.attach(datapath, "p3", 3).number == 3
+        assert attach.attach(datapath, "p3", 3).number == 3
     assert bench.run(UDP4).verdict == XDP_REDIRECT
     assert datapath.port_stats()[3].tx_packets == 1, "a port begins at zero"
 

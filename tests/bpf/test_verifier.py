@@ -28,7 +28,8 @@ def fds():
 
 def measure(defines, fds, entry="dp_xdp"):
     """What the kernel says of one variant of a program."""
-    fd = program.load_xdp(entry, compiler.bytecode(entry, defines=defines)[0], fds)
+    load = program.load_tc if entry.startswith("dp_tc") else program.load_xdp
+    fd = load(entry, compiler.bytecode(entry, defines)[0], fds)
     try:
         about = libbpf.info(fd, libbpf.ProgInfo)
     finally:
@@ -39,7 +40,8 @@ def measure(defines, fds, entry="dp_xdp"):
 def test_every_variant_loads_within_the_budget(fds, tmp_path_factory):
     found = {
         f"{entry} {name}": measure(defines, fds, entry)
-        for entry in compiler.ENTRIES
+        for entries in compiler.ENTRIES.values()
+        for entry in entries
         for name, defines in VARIANTS.items()
     }
     text = json.dumps(found, indent=2, sort_keys=True)
@@ -51,10 +53,12 @@ def test_every_variant_loads_within_the_budget(fds, tmp_path_factory):
 
 
 @pytest.mark.parametrize("defines", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("main", compiler.ENTRIES)
 @pytest.mark.filterwarnings("error")
-def test_compiling_again_gives_what_is_in_the_cache_and_no_warning(defines):
-    codes = compiler._compile(compiler.source_folder(), "datapath.c", compiler.ENTRIES, defines)
-    assert codes == [compiler.bytecode(entry, defines=defines)[0] for entry in compiler.ENTRIES]
+def test_compiling_again_gives_what_is_in_the_cache_and_no_warning(main, defines):
+    entries = compiler.ENTRIES[main]
+    codes = compiler._compile(compiler.source_folder(), main, entries, defines)
+    assert codes == [compiler.bytecode(entry, defines)[0] for entry in entries]
 
 
 def test_a_source_that_does_not_compile_says_where(tmp_path):

@@ -47,7 +47,7 @@ static void answer_key(void)
 		exit(4);
 	get(frame, size);
 	memset(&key, 0xa5, offsetof(struct flow_key, cold.tun_ipv6_src));
-	reason = key_extract((struct cursor){ frame, frame + size }, in_port, &key, &at);
+	reason = key_extract((struct cursor){ frame, frame + size }, in_port, (struct vlan_beside){}, &key, &at);
 	free(frame);
 	put(&reason, sizeof(reason));
 	put(&key, sizeof(key));

@@ -15,7 +15,7 @@ from ctl.kernel.encode import decode, encode
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
 
 U32 = st.integers(0, 2**32 - 1)
-SECTIONS = ("eth", "ipv4", "ipv6", "tcp", "udp", "sctp")
+SECTIONS = ("skb_mark", "skb_priority", "eth", "ipv4", "ipv6", "tcp", "udp", "sctp")
 
 
 def sets(section):
@@ -80,10 +80,12 @@ def test_ports_are_in_network_order():
 
 
 @pytest.mark.parametrize("section", ["skb_mark", "skb_priority"])
-def test_what_is_not_executed_is_refused(section):
-    rows = fields.SECTIONS[section]
-    with pytest.raises(NotSupported):
-        encode((Output(1), Set(section, (0,) * len(rows))))
+@pytest.mark.parametrize("mask", [None, (0xFF,)])
+def test_mark_and_priority_are_one_unit(section, mask):
+    actions = (Set(section, (0x13,), mask),)
+    raw = encode(actions)
+    assert struct.unpack_from("<IQ", raw, 4) == (0x13, 0xFFFFFFFF if mask is None else 0xFF)
+    assert (len(raw), decode(raw)) == (UNIT_SIZE, actions)
 
 
 def test_limits_of_a_list():

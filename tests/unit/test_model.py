@@ -3,6 +3,7 @@
 import pytest
 
 from ctl.abi import DropReason
+from ctl.action import PopVlan, PushVlan, Recirc, Set, Trunc
 from ctl.datapath import Datapath, PortStats
 from ctl.errors import Exists, NotFound, NotSupported, TableFull, UsageError
 from ctl.flow import FlowKey, FlowStats, Match, Output
@@ -15,6 +16,7 @@ FRAMES = {row.id: row.frame for row in GOLDEN}
 UDP, TCP = FRAMES["udp"], FRAMES["tcp"]
 U1, U2 = Ufid(b"\1"), Ufid(b"\2")
 TYPE, PROTOCOL, ALL = FlowKey.of(eth_type=0xFFFF), FlowKey.of(ip_proto=0xFF), FlowKey.of()
+L2 = FlowKey.of(l2_kind=0xFF)
 OUT2 = (Output(2),)
 
 
@@ -129,9 +131,34 @@ def test_full_tables_change_nothing(model):
     assert (model.stats().flows, model.stats().masks) == (0, 0)
 
 
-def test_two_outputs_are_not_supported_yet(model):
+def test_each_output_sends_the_packet_as_it_then_is(model):
+    tag = PushVlan(0x8100, 0x1005)
+    model.flow_new(match(L2), (Trunc(20), Output(1), Output(7), tag, Output(2)), U1)
+    verdict = model.process(UDP, IN_PORT)
+    tagged = UDP[:12] + bytes.fromhex("81000005") + UDP[12:]
+    assert verdict.sent == ((1, UDP[:20]), (2, tagged))
+    assert (verdict.out_port, verdict.frame, model.stats().drops["no_port"]) == (2, tagged, 1)
+    assert model.port_stats()[1] == PortStats(rx_packets=1, rx_bytes=len(UDP), tx_packets=1, tx_bytes=20, rx_dropped=1)
+
+
+def test_nothing_is_dropped_behind_a_copy(model):
+    model.flow_new(match(L2), (Output(2), PopVlan()), U1)
+    verdict = model.process(UDP, IN_PORT)
+    assert (verdict.out_port, verdict.reason, verdict.sent) == (None, DropReason.DROP_NONE, ((2, UDP),))
+    assert not any(model.stats().drops.values())
+
+
+def test_a_mark_is_seen_by_the_next_pass(model):
+    model.flow_new(match(FlowKey.of(recirc_id=0xFFFFFFFF)), (Set("skb_mark", (0x17,), (0xFF,)), Recirc(1)), U1)
+    marked = FlowKey.of(recirc_id=1, skb_mark=0x17)
+    model.flow_new(Match(marked, FlowKey.of(recirc_id=0xFFFFFFFF, skb_mark=0xF)), OUT2, U2)
+    verdict = model.process(UDP, IN_PORT)
+    assert (verdict.out_port, verdict.key["skb_mark"]) == (2, 0x17)
+
+
+def test_a_copy_is_not_looked_up_again(model):
     with pytest.raises(NotSupported):
-        model.flow_new(match(ALL), (Output(1), Output(2)), U1)
+        model.flow_new(match(ALL), (Recirc(1), Output(2)), U1)
 
 
 def test_ports_come_and_go(model):
