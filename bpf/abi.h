@@ -210,6 +210,8 @@ struct scratch {
 	__u32 cut;			/* bytes that trunc takes off the end of the next copy */
 	__u32 copies;			/* outputs of this list that were not its end */
 	__u64 actions;			/* the reference that is being followed */
+	__u32 slot;			/* of the flow that has it */
+	__u32 generation;		/* of that flow */
 	struct set_ipv6 operand[2];	/* of an action that takes several units: value and mask */
 	__u8 header[40];		/* a header while it is rewritten */
 };
@@ -243,7 +245,9 @@ enum upcall_reason {
 /* What a ring buffer's record begins with; userdata_size bytes of cookie and then the frame follow. */
 struct upcall {
 	__u64 time_ns;			/* CLOCK_MONOTONIC (coarse) */
-	__u64 actions;			/* the list that held the userspace action, if it asked for that */
+	__u64 actions;			/* the list that held the userspace action, if it asked for that; */
+	__u32 slot;			/* and whose it was: if that flow still has it, it is what it was */
+	__u32 generation;
 	__u32 packet_size;		/* bytes of the frame in this record */
 	__u32 frame_size;		/* of the frame itself; more, if it was cut */
 	__u32 pid;			/* of the userspace action */

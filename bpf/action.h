@@ -170,6 +170,8 @@ INLINE void act_userspace(hook_ctx *ctx, struct scratch *s, const struct action_
 		buffer->head.has = (wide >> USERSPACE_HAS_USERDATA_SHIFT) & 7;
 		if (wide >> USERSPACE_ACTIONS_SHIFT & 1)
 			buffer->head.actions = s->actions;
+		buffer->head.slot = s->slot;
+		buffer->head.generation = s->generation;
 		act_copy_userdata(&buffer->head, s->unit - unit->units, unit->units);
 		result = upcall_send(ctx, buffer, size - (cut < size ? cut : 0), size);
 	}
@@ -212,6 +214,7 @@ INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *
 INLINE void act_begin(struct scratch *s, const struct flow_record *flow)
 {
 	s->actions = *(volatile const __u64 *)&flow->actions;
+	s->generation = flow->generation;
 	s->unit = s->actions >> ACTIONS_AT_SHIFT;
 	s->units_end = s->unit + (s->actions >> ACTIONS_UNITS_SHIFT & 0xffff);
 	s->cut = 0;

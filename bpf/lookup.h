@@ -100,6 +100,7 @@ INLINE struct lookup lookup_flow(struct scratch *s)
 		slot = ref->slot;
 		flow = map_at(MAP(MAP_RECORDS), slot);
 		if (flow && lookup_verify(s, mask, flow, slot)) {
+			s->slot = slot;
 			result.flow = flow;
 			break;
 		}

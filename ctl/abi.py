@@ -587,7 +587,7 @@ class Layout(Structure):
 
 
 class Scratch(Structure):
-    """struct scratch: 744 bytes."""
+    """struct scratch: 752 bytes."""
 
     _fields_ = (
         ("key", FlowKey),
@@ -606,6 +606,8 @@ class Scratch(Structure):
         ("cut", c_uint32),
         ("copies", c_uint32),
         ("actions", c_uint64),
+        ("slot", c_uint32),
+        ("generation", c_uint32),
         ("operand", SetIpv6 * 2),
         ("header", c_uint8 * 40),
     )
@@ -625,11 +627,13 @@ class HandOver(Structure):
 
 
 class Upcall(Structure):
-    """struct upcall: 400 bytes."""
+    """struct upcall: 408 bytes."""
 
     _fields_ = (
         ("time_ns", c_uint64),
         ("actions", c_uint64),
+        ("slot", c_uint32),
+        ("generation", c_uint32),
         ("packet_size", c_uint32),
         ("frame_size", c_uint32),
         ("pid", c_uint32),
@@ -645,7 +649,7 @@ class Upcall(Structure):
 
 
 class UpcallBuffer(Structure):
-    """struct upcall_buffer: 16784 bytes."""
+    """struct upcall_buffer: 16792 bytes."""
 
     _fields_ = (
         ("head", Upcall),
@@ -752,4 +756,4 @@ BTF_IDS: Final[dict[str, int]] = {
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x7bae8826
+LAYOUT: Final = 0x78a2cb73

@@ -54,8 +54,9 @@ class Upcall:
     """A packet that the datapath hands to userspace.
 
     ``reason`` is "miss" (it hit no flow) or "action" (of a userspace action, whose ``pid``, ``userdata``
-    and ``egress_tun_port`` come back as they were; ``actions`` if it asked for them).  ``key`` is concrete
-    and of the pass that the packet was in; its in_port is the port.  ``packet`` is the frame, shorter than
+    and ``egress_tun_port`` come back as they were).  ``actions``: the flow's, if the action asked for them
+    and the flow still has them.  ``key`` is concrete and of the pass that the packet was in; its in_port is
+    the port.  ``packet`` is the frame, shorter than
     ``frame_size`` when it was cut.  ``time_ns`` is CLOCK_MONOTONIC at the resolution of a tick.
     """
 

@@ -157,6 +157,19 @@ class RecordReader:
         at, units = run_of(reference)
         return decode(self._actions[at * UNIT_SIZE : (at + units) * UNIT_SIZE])
 
+    def list_of(self, slot: int, generation: int, reference: int) -> Actions | None:
+        """The list that a flow had when it was hit; None when it has another by now, or is gone.
+
+        As long as the flow has it, the list's place is given to no other.
+        """
+        record = self.record(slot)
+        try:
+            actions = self.action_list(reference)
+        except (ValueError, KeyError, struct.error):
+            return None
+        now = record.state, record.generation, record.actions
+        return actions if now == (RecordState.RECORD_LIVE, generation, reference) else None
+
     # --- finding ---------------------------------------------------------------------------------
 
     def live_slots(self) -> Iterator[int]:

@@ -87,11 +87,11 @@ class UpcallReader:
             position += (_HEADER.size + (size & ~_DISCARD) + 7) & ~7
             _POSITION.pack_into(self._consumer, 0, position)
             if raw is not None:
-                yield decode(raw, self._datapath.reader.action_list)
+                yield decode(raw, self._datapath.reader.list_of)
 
 
-def decode(raw: bytes, actions: Callable[[int], Actions]) -> Upcall:
-    """One record: struct upcall and the frame.  ``actions`` gives the list of a reference."""
+def decode(raw: bytes, list_of: Callable[[int, int, int], Actions | None]) -> Upcall:
+    """One record: struct upcall and the frame.  ``list_of`` as in `ctl.kernel.records.RecordReader`."""
     head = abi.Upcall.from_buffer_copy(raw)
     return Upcall(
         reason="miss" if head.reason == UpcallReason.UPCALL_MISS else "action",
@@ -103,7 +103,7 @@ def decode(raw: bytes, actions: Callable[[int], Actions]) -> Upcall:
         pid=head.pid,
         userdata=bytes(head.userdata[: head.userdata_size]) if head.has & _HAS_USERDATA else None,
         egress_tun_port=head.tun_port if head.has & _HAS_TUN_PORT else None,
-        actions=actions(head.actions) if head.has & _HAS_ACTIONS else None,
+        actions=list_of(head.slot, head.generation, head.actions) if head.has & _HAS_ACTIONS else None,
     )
 
 

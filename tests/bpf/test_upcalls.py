@@ -79,6 +79,22 @@ def test_what_a_userspace_action_says_comes_back(bench, datapath, counted, actio
     assert counted() == {"missed": 0, "lost": 0, "upcalls": 1, "hit": 1}
 
 
+@pytest.mark.parametrize("change", ["modified", "replaced", "removed"])
+def test_actions_that_the_flow_has_no_more_are_not_told(bench, datapath, change):
+    """Their place may be another list's by the time that the upcall is read."""
+    datapath.flow_new(EVERYTHING, (Userspace(1, None, None, actions=True), Output(2)))
+    with UpcallReader(datapath) as reader:
+        bench.run(FRAME)
+        if change == "modified":
+            datapath.flow_set(EVERYTHING.key, (Output(3),))
+        else:
+            datapath.flow_flush()
+        if change == "replaced":
+            datapath.flow_new(EVERYTHING, (Userspace(2, None, None, actions=True), Output(3)))
+        (upcall,) = reader.read(1.0)
+    assert (upcall.pid, upcall.actions) == (1, None)
+
+
 def test_trunc_cuts_what_the_next_upcall_carries_and_nothing_else(bench, datapath):
     datapath.flow_new(EVERYTHING, (Trunc(20), Userspace(1), Userspace(2), Output(2)))
     with UpcallReader(datapath) as reader:
