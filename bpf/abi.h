@@ -209,6 +209,8 @@ struct scratch {
 	__u32 units_end;
 	__u32 cut;			/* bytes that trunc takes off the end of the next copy */
 	__u32 copies;			/* outputs of this list that were not its end */
+	__u32 size;			/* of the frame when this pass began */
+	__u32 zero;
 	__u64 actions;			/* the reference that is being followed */
 	__u32 slot;			/* of the flow that has it */
 	__u32 generation;		/* of that flow */

@@ -40,13 +40,13 @@ INLINE struct verdict dp_act(hook_ctx *ctx, struct scratch *s)
 }
 
 /* A frame comes in once, before its first pass. */
-INLINE void dp_count_arrival(hook_ctx *ctx, const struct scratch *s)
+INLINE void dp_count_arrival(const struct scratch *s)
 {
 	struct port_stats *port = stats_port(s->in_port);
 
 	if (port && !s->passes) {
 		port->rx_packets++;
-		port->rx_bytes += hook_size(ctx);
+		port->rx_bytes += s->size;
 	}
 }
 
@@ -69,8 +69,9 @@ INLINE struct verdict dp_pass(hook_ctx *ctx, struct scratch *s, struct dp_stats 
 	enum handed handed = HANDED_NOT;
 	struct lookup found;
 
+	s->size = hook_size(ctx);
 	if (dp_extract(ctx, s) != DROP_NONE) {
-		dp_count_arrival(ctx, s);
+		dp_count_arrival(s);
 		return act_drop(DROP_SHORT_FRAME);
 	}
 	found = lookup_flow(s);
@@ -80,7 +81,7 @@ INLINE struct verdict dp_pass(hook_ctx *ctx, struct scratch *s, struct dp_stats 
 	}
 	if (handed == HANDED_ON)
 		return act_end(HOOK_PASS);
-	dp_count_arrival(ctx, s);
+	dp_count_arrival(s);
 	dp->mask_hit += found.masks_tried;
 	dp->stale += found.stale;
 	if (!found.flow) {
@@ -89,7 +90,7 @@ INLINE struct verdict dp_pass(hook_ctx *ctx, struct scratch *s, struct dp_stats 
 		return act_drop(DROP_MISS);
 	}
 	dp->hit++;
-	stats_flow(found.flow, hook_size(ctx), s->key.hot.tcp_flags);
+	stats_flow(found.flow, s->size, s->key.hot.tcp_flags);
 	return handed == HANDED_LOST ? act_drop(DROP_HAND_OVER) : dp_act(ctx, s);
 }
 

@@ -587,7 +587,7 @@ class Layout(Structure):
 
 
 class Scratch(Structure):
-    """struct scratch: 752 bytes."""
+    """struct scratch: 760 bytes."""
 
     _fields_ = (
         ("key", FlowKey),
@@ -605,6 +605,8 @@ class Scratch(Structure):
         ("units_end", c_uint32),
         ("cut", c_uint32),
         ("copies", c_uint32),
+        ("size", c_uint32),
+        ("zero", c_uint32),
         ("actions", c_uint64),
         ("slot", c_uint32),
         ("generation", c_uint32),
@@ -756,4 +758,4 @@ BTF_IDS: Final[dict[str, int]] = {
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x78a2cb73
+LAYOUT: Final = 0x921add4d
