@@ -37,9 +37,11 @@ def steady(lines):
 @pytest.fixture
 def elsewhere():
     """A mount namespace with an empty /run and BPF file system: the session's names are nobody else's there."""
-    mounts = "mount -t tmpfs none /run && mount -t bpf none /sys/fs/bpf && echo ready && read _"
+    # Where / is no mount, as in a chroot, there is nothing to make private.
+    private = "if mountpoint -q /; then mount --make-rprivate /; fi"
+    mounts = f"{private} && mount -t tmpfs none /run && mount -t bpf none /sys/fs/bpf && echo ready && read _"
     with subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounts],
+        ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", mounts],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as holder:  # fmt: skip
         assert holder.stdout.readline() == "ready\n"
