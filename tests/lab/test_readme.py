@@ -52,7 +52,9 @@ def elsewhere():
 
 def ctl(pid):
     """The command line that is `ctl` in a process's mount namespace."""
-    return ["nsenter", "--mount", "--target", str(pid), sys.executable, "-u", "-c", "from ctl.cli import main; main()"]
+    # --root: the namespace's own / is not the one that a chroot sees.
+    enter = ["nsenter", "--mount", "--root", "--target", str(pid)]
+    return [*enter, sys.executable, "-u", "-c", "from ctl.cli import main; main()"]
 
 
 def test_the_session_is_true(elsewhere):
