@@ -65,11 +65,10 @@ class Driver:
 
 
 @pytest.fixture(scope="session")
-def clang():
-    found = next(filter(None, map(shutil.which, ("clang", "clang-14", "clang-15", "clang-16"))), None)
-    if found is None:
-        pytest.skip("clang is not installed")
-    return found
+def clang(require):
+    names = ("clang", "clang-14", "clang-15", "clang-16")
+    require.tool(*names)
+    return next(filter(None, map(shutil.which, names)))
 
 
 @pytest.fixture(scope="session")
