@@ -32,13 +32,12 @@ from ctl.action import (
     Userspace,
 )
 from ctl.flow import FlowKey
-from ctl.packet import TAG_PRESENT, locate
+from ctl.packet import locate
+from ctl.validate import ETH_IPV6, TCI_PRESENT, TPIDS
 
-_TAG_TYPES: Final = (b"\x81\x00", b"\x88\xa8")
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
 _SCTP_HEADER: Final = 12  # bytes, of which the last 4 are the checksum
 _CRC32C: Final = 0x82F63B78  # the polynomial, bits reflected
-_IPV6: Final = 0x86DD
 _WORD: Final = (1 << 64) - 1
 _HASH_FACTOR: Final = 0x9E3779B97F4A7C15
 
@@ -147,10 +146,10 @@ def _change_tags(action: PushVlan | PopVlan, packet: Packet) -> None:
     """A tag comes or goes behind the addresses.  Without a whole tag and a type behind it none goes."""
     frame = packet.frame
     if isinstance(action, PushVlan):
-        tag = struct.pack(">HH", action.tpid, action.tci & ~TAG_PRESENT)
+        tag = struct.pack(">HH", action.tpid, action.tci & ~TCI_PRESENT)
         packet.frame = frame[:12] + tag + frame[12:]
         _shift(packet, 4)
-    elif len(frame) >= 18 and frame[12:14] in _TAG_TYPES:
+    elif len(frame) >= 18 and int.from_bytes(frame[12:14], "big") in TPIDS:
         packet.frame = frame[:12] + frame[16:]
         _shift(packet, -4)
 
@@ -314,7 +313,7 @@ def hash_key(key: FlowKey, algorithm: HashAlgorithm, basis: int) -> int:
     the key; destination address; ports.  Symmetric: source and destination are added up first.
     """
     ports = tuple(int.from_bytes(key[leaf].to_bytes(2, "big"), "little") for leaf in ("tp_src", "tp_dst"))
-    if key["eth_type"] == _IPV6:
+    if key["eth_type"] == ETH_IPV6:
         source, destination = (struct.unpack("<2Q", key[f"ipv6_{end}"].to_bytes(16, "big")) for end in ("src", "dst"))
     else:
         source, destination = (

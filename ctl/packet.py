@@ -18,18 +18,15 @@ from typing import Final, NamedTuple
 
 from ctl.abi import FragKind, L2Kind
 from ctl.flow import FlowKey
+from ctl.validate import ETH_802_2, ETH_IPV4, ETH_IPV6, ETH_MIN, TCI_PRESENT, TPIDS
 
 Leaves = dict[str, int]
 Extractor = Callable[[bytes], Leaves]
 
-TAG_PRESENT: Final = 0x1000  # takes the place of the tag's drop-eligible bit
 MAX_MPLS_LABELS: Final = 3
 MAX_IPV6_EXTENSIONS: Final = 6
 MAX_ND_OPTIONS: Final = 8
 
-_TAG_TYPES: Final = (0x8100, 0x88A8)  # IEEE 802.1Q, 802.1ad
-_MIN_TYPE: Final = 0x0600  # below, the field is a length (IEEE 802.3)
-_TYPE_802_2: Final = 0x0004
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTH, _NO_NEXT, _DESTINATION = 0, 43, 44, 51, 59, 60
 _EXTENSIONS: Final = (_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTH, _DESTINATION)
 
@@ -62,9 +59,9 @@ def _link_layer(rest: bytes) -> tuple[Leaves, int, bytes]:
     leaves: Leaves = {}
     for tag in ("vlan", "cvlan"):
         tpid = _number(rest[:2])
-        if tpid not in _TAG_TYPES or len(rest) < 6:
+        if tpid not in TPIDS or len(rest) < 6:
             break
-        leaves |= {f"{tag}_tpid": tpid, f"{tag}_tci": _number(rest[2:4]) | TAG_PRESENT}
+        leaves |= {f"{tag}_tpid": tpid, f"{tag}_tci": _number(rest[2:4]) | TCI_PRESENT}
         rest = rest[4:]
     return leaves, *_ether_type(rest)
 
@@ -77,12 +74,12 @@ def _ether_type(rest: bytes) -> tuple[int, bytes]:
     field of LLC is not looked at.
     """
     eth_type, rest = _number(rest[:2]), rest[2:]
-    if eth_type >= _MIN_TYPE:
+    if eth_type >= ETH_MIN:
         return eth_type, rest
     if len(rest) < 8 or rest[:2] != b"\xaa\xaa" or rest[3:6] != bytes(3):
-        return _TYPE_802_2, rest
+        return ETH_802_2, rest
     eth_type = _number(rest[6:8])
-    return (eth_type if eth_type >= _MIN_TYPE else _TYPE_802_2), rest[8:]
+    return (eth_type if eth_type >= ETH_MIN else ETH_802_2), rest[8:]
 
 
 # --- network layer -----------------------------------------------------------------------------------
@@ -97,7 +94,7 @@ def _arp(rest: bytes) -> Leaves:
 
     The operation has 8 bits in the key: a larger one counts as zero.
     """
-    if len(rest) < 28 or struct.unpack_from(">HHBB", rest) != (1, 0x0800, 6, 4):
+    if len(rest) < 28 or struct.unpack_from(">HHBB", rest) != (1, ETH_IPV4, 6, 4):
         return {}
     operation = _number(rest[6:8])
     return {
@@ -285,8 +282,8 @@ _L4_OF_BOTH: Final[dict[int, Extractor]] = {6: _tcp, 17: _ports(8), 132: _ports(
 _L4_OF_IPV4: Final[dict[int, Extractor]] = {**_L4_OF_BOTH, 1: _icmp}
 _L4_OF_IPV6: Final[dict[int, Extractor]] = {**_L4_OF_BOTH, 58: _icmpv6}
 _L3: Final[dict[int, Extractor]] = {
-    0x0800: _ipv4,
-    0x86DD: _ipv6,
+    ETH_IPV4: _ipv4,
+    ETH_IPV6: _ipv6,
     0x0806: _arp,
     0x8035: _arp,
     0x8847: _mpls,
@@ -313,9 +310,9 @@ def locate(frame: bytes) -> Layout:
     """Where the layers of a frame of at least 14 bytes begin."""
     _, eth_type, rest = _link_layer(frame[12:])
     l3 = len(frame) - len(rest)
-    if eth_type == 0x0800 and (leaves := _ipv4(rest)) and leaves["ip_frag"] != FragKind.FRAG_LATER:
+    if eth_type == ETH_IPV4 and (leaves := _ipv4(rest)) and leaves["ip_frag"] != FragKind.FRAG_LATER:
         return Layout(l3, l3 + (rest[0] & 0x0F) * 4, is_routed=False)
-    if eth_type == 0x86DD and len(rest) >= 40:
+    if eth_type == ETH_IPV6 and len(rest) >= 40:
         _, payload = _extensions(rest[6], rest[40:])
         l4 = None if payload is None else len(frame) - len(payload)
         return Layout(l3, l4, is_routed=_is_routed(rest[6], rest[40:]))

@@ -22,13 +22,14 @@ from ctl.errors import FlowInvalid
 from ctl.flow import FlowKey, Match
 
 ETH_802_2: Final = 0x0004  # stands for the type that an 802.2 frame does not have
-ETH_MIN: Final = 0x0600
+ETH_MIN: Final = 0x0600  # below, the field is a length (IEEE 802.3)
 ETH_IPV4: Final = 0x0800
 ETH_IPV6: Final = 0x86DD
 ETH_ARPS: Final = (0x0806, 0x8035)
 ETH_MPLS: Final = (0x8847, 0x8848)
-TPIDS: Final = (0x8100, 0x88A8)
-TCI_PRESENT: Final = 0x1000
+TPIDS: Final = (0x8100, 0x88A8)  # IEEE 802.1Q, 802.1ad
+TCI_PRESENT: Final = 0x1000  # takes the place of the tag's drop-eligible bit
+PROTO_OF: Final = {"tcp": 6, "udp": 17, "sctp": 132}  # IANA
 ANY_PORT: Final = 0xFFFF  # in_port of a key that names none
 ND_TYPES: Final = (135, 136)
 _ALL8: Final = 0xFF

@@ -31,13 +31,12 @@ from ctl.action import (
 )
 from ctl.errors import FlowInvalid
 from ctl.flow import FlowKey
-from ctl.validate import ANY_PORT, ETH_IPV4, ETH_IPV6, TCI_PRESENT, TPIDS
+from ctl.validate import ANY_PORT, ETH_IPV4, ETH_IPV6, PROTO_OF, TCI_PRESENT, TPIDS
 
 MIN_TRUNC: Final = 14  # bytes: an Ethernet header
 _ALL16: Final = 0xFFFF
 _ALL32: Final = 0xFFFFFFFF
 _TYPE_OF: Final = {"ipv4": ETH_IPV4, "ipv6": ETH_IPV6}
-_PROTO_OF: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
 def check_actions(actions: Actions, masked_key: FlowKey, mask: FlowKey) -> None:
@@ -117,11 +116,11 @@ def _unmatched(section: str, key: FlowKey, mask: FlowKey) -> Refusal | None:
     """The headers that the flow must be sure of."""
     if section == "eth":
         return _no_ethernet(key)
-    types = (_TYPE_OF[section],) if section in _TYPE_OF else (ETH_IPV4, ETH_IPV6) if section in _PROTO_OF else ()
+    types = (_TYPE_OF[section],) if section in _TYPE_OF else (ETH_IPV4, ETH_IPV6) if section in PROTO_OF else ()
     if types and (mask["eth_type"] != _ALL16 or key["eth_type"] not in types):
         names = " or ".join(f"eth_type({number:#06x})" for number in types)
         return f"the flow does not match {names}", "match it, without a mask"
-    proto = _PROTO_OF.get(section)
+    proto = PROTO_OF.get(section)
     if proto is not None and (mask["ip_proto"] != 0xFF or key["ip_proto"] != proto):
         return f"the flow does not match protocol {proto}", f"match proto={proto}, without a mask"
     return None

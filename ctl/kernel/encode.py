@@ -29,11 +29,11 @@ from ctl.action import (
 )  # fmt: skip
 from ctl.errors import FlowInvalid, NotSupported
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
+from ctl.validate import PROTO_OF
 
 _UNIT: Final = struct.Struct("<BBHIQ")
 _PORTS: Final = struct.Struct(">HH")
-_PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}  # IANA
-_SECTION_OF_PROTOCOL: Final = {number: section for section, number in _PROTOCOLS.items()}
+_SECTION_OF_PROTOCOL: Final = {number: section for section, number in PROTO_OF.items()}
 
 # Sections whose operand is a structure: its type, and where each row of the section lies in it, in the
 # order of ctl.fields.SECTIONS, as (offset, size).  Multi-byte fields are in network order.
@@ -95,9 +95,9 @@ def _encode_one(action: Action) -> bytes:  # noqa: PLR0911 - a row for each acti
 def _encode_set(action: Set) -> bytes:
     flags = ActionFlag.ACTION_PLAIN_SET if action.mask is None else 0
     value, mask = _value_and_mask(action)
-    if action.section in _PROTOCOLS:
+    if action.section in PROTO_OF:
         wide = int.from_bytes(_PORTS.pack(*value) + _PORTS.pack(*mask), "little")
-        return _unit(ActionType.ACTION_SET_TP, _PROTOCOLS[action.section], wide, flags=flags)
+        return _unit(ActionType.ACTION_SET_TP, PROTO_OF[action.section], wide, flags=flags)
     if action.section in _METADATA:
         return _unit(_METADATA[action.section], value[0], mask[0], flags=flags)
     if action.section not in _LAYOUTS:
