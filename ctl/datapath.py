@@ -26,7 +26,8 @@ class Port:
     """A member of the datapath.  ``device`` is what the program is attached to.
 
     ``name`` is the same, but for the local port (number 0), whose name is that of the end which the
-    host's own stack uses.  ``ifindex`` is in the datapath's network namespace; 0: the device is gone.
+    host's own stack uses.  ``ifindex`` is in the datapath's network namespace; 0: it is not there.
+    ``state`` is "attached", "gone" when the device was deleted, or "moved": to another namespace.
     ``hook`` is "xdp/native" or "xdp/generic", each with tc behind it, or "tc" alone.
     """
 
@@ -36,6 +37,7 @@ class Port:
     kind: str  # "netdev" or "internal"
     ifindex: int
     hook: str
+    state: str = "attached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

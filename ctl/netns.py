@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,11 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from ctl.errors import Absent, Busy, CtlError, Exists, Failure, NotFound, NotPermitted, NotSupported, UsageError
+from ctl.faults import fault
 
 RUN_DIR = Path("/run/netns")
 _OWN = Path("/proc/thread-self/ns/net")
 _MARK = Path("/run/ufid-datapath/netns_mounted")  # there when the mount at RUN_DIR is ours
 
+_INIT = Path("/proc/1/ns/net")
+
+_SO_NETNS_COOKIE = 71
 _CLONE_NEWNET = 0x40000000
 _MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
 _MNT_DETACH = 2
@@ -103,6 +108,18 @@ class NetNs:
         except FileNotFoundError:
             raise self._absent() from None
 
+    @property
+    def cookie(self) -> int:
+        """A number that no other namespace has had or will have while the machine is up.  Absent."""
+        with self.enter(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+
+    @classmethod
+    def by_cookie(cls, cookie: int, path: str = "") -> NetNs | None:
+        """The namespace with that `cookie`, among those that can be found; ``path`` is where it was."""
+        places = [cls(Path(path)), cls.current(), cls(_INIT), *cls.all_named()]
+        return next((ns for ns in places if ns.exists() and ns.cookie == cookie), None)
+
     def exists(self) -> bool:
         """Whether the path is a network namespace now, not merely a file that was to become one."""
         try:
@@ -142,8 +159,10 @@ class NetNs:
             os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0))
         except OSError as e:
             raise error_from_errno(e.errno, f"create network namespace {self.name}", "CAP_SYS_ADMIN") from e
+        fault("netns.named")
         try:
             _in_new_thread(lambda: _make_and_mount(self.path))
+            fault("netns.mounted")
         except BaseException:
             self.delete()
             raise
@@ -153,6 +172,7 @@ class NetNs:
         result = _libc().umount2(os.fsencode(self.path), _MNT_DETACH)
         if result != 0 and (code := ctypes.get_errno()) not in (errno.EINVAL, errno.ENOENT):
             raise error_from_errno(code, f"delete network namespace {self.name}", "CAP_SYS_ADMIN")
+        fault("netns.unmounted")
         try:
             self.path.unlink()
         except FileNotFoundError:
@@ -234,16 +254,22 @@ def _prepare_run_dir() -> None:
         return
     _MARK.parent.mkdir(exist_ok=True)
     _MARK.touch()
+    fault("netns.marked")
     _check(libc.mount(target, target, b"none", _MS_BIND | _MS_REC, None), f"bind {RUN_DIR}")
+    fault("netns.bound")
     _check(libc.mount(b"", target, b"none", _MS_SHARED | _MS_REC, None), f"share {RUN_DIR}")
 
 
 def release_run_dir() -> None:
-    """Undo what the first `NetNs.create` did to /run/netns, when no name is left there."""
+    """Undo what the first `NetNs.create` did to /run/netns, when no name is left there.
+
+    Who did it may have died after the mark and before the mount: then there is nothing to unmount.
+    """
     if not _MARK.exists() or any(RUN_DIR.iterdir()):
         return
     libc = _libc()
-    if libc.umount2(os.fsencode(RUN_DIR), 0) == 0:
+    if libc.umount2(os.fsencode(RUN_DIR), 0) == 0 or ctypes.get_errno() == errno.EINVAL:
+        fault("netns.released")
         with suppress(OSError):
             RUN_DIR.rmdir()
         _MARK.unlink()

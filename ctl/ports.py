@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from ctl import ethtool
 from ctl.errors import CtlError, Exists, NotFound, UsageError
 from ctl.ethtool import Feature
+from ctl.faults import fault
 from ctl.netns import NetNs, error_from_errno
 
 MAX_NAME: Final = 15
@@ -214,6 +215,7 @@ def create_local_port(ns: NetNs, name: str, *, mac: str | None = None, mtu: int 
     with Links(ns) as links, ExitStack() as undo:
         links.create_veth(VethEnd(name=local.stack, mac=mac, mtu=mtu), VethEnd(name=local.port, mtu=mtu))
         undo.callback(links.delete, local.stack)
+        fault("ports.local-pair-made")
         for device in (local.stack, local.port):
             disable_ipv6(ns, device)
         keep_tags_in_frames(ns, local.port)
@@ -224,10 +226,45 @@ def create_local_port(ns: NetNs, name: str, *, mac: str | None = None, mtu: int 
     return local
 
 
-def delete_local_port(ns: NetNs, name: str) -> bool:
-    """Remove what `create_local_port` made; False when it was gone already."""
+def delete_local_port(ns: NetNs, name: str, ifindex: int = 0) -> bool:
+    """Remove what `create_local_port` made; False when it was gone already.
+
+    It is known by the names of both its ends, or by the ifindex of one of them and the name of either.
+    """
+    local = local_port_names(name)
+    names = {local.stack, local.port}
+    candidates: tuple[tuple[str | int, int], ...] = ((local.stack, 2), (ifindex, 1))
     with Links(ns) as links:
-        return links.delete(local_port_names(name).stack)
+        for which, least in candidates if ifindex else candidates[:1]:
+            with suppress(NotFound):
+                link = links.get(which)
+                peer = links.get(link.peer_ifindex).name if link.peer_ifindex and link.peer_nsid is None else ""
+                if link.kind == "veth" and len({link.name, peer} & names) >= least:
+                    return links.delete(link.name)
+    return False
+
+
+def remove_namespace(ns: NetNs) -> None:
+    """Remove a named namespace and the devices in it, as far as they are there.
+
+    Devices go first and at once: a process that still runs in it keeps the namespace alive, but cut off.
+    """
+    if ns.exists():
+        with Links(ns) as links:
+            for device in [name for name in ns.devices() if name != "lo"]:
+                links.delete(device)
+                fault("ports.device-deleted")
+    ns.delete()
+
+
+def cable(ns: NetNs, device: str) -> list[tuple[NetNs, str]]:
+    """A device and, if it is a veth whose peer is in reach, that: where each of them is, and its name."""
+    with Links(ns) as links:
+        link = links.get(device)
+        home = _namespace_of_peer(links, link, None) if link.kind == "veth" else None
+    if home is None or link.peer_ifindex is None:
+        return [(ns, device)]
+    return [(ns, device), (home, home.device_name(link.peer_ifindex))]
 
 
 def make_safe_sender(ns: NetNs, device: str) -> None:
@@ -301,6 +338,7 @@ class _Steps:
                 self.problems.append(f"could not switch {what}: {e.message}")
             else:
                 self.done.append(what)
+            fault("ports.feature-switched")
 
 
 def _namespace_of_peer(links: Links, link: Link, peer_ns: NetNs | None) -> NetNs | None:

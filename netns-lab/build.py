@@ -10,19 +10,30 @@ wanted: whoever resolves one in the wrong namespace is found out here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from ctl.errors import Exists
+from ctl.faults import fault
 from ctl.netns import NetNs
-from ctl.ports import Links, VethEnd, disable_ipv6, keep_tags_in_frames, make_safe_sender, silence_ipv6
+from ctl.ports import (
+    Links,
+    VethEnd,
+    disable_ipv6,
+    keep_tags_in_frames,
+    make_safe_sender,
+    remove_namespace,
+    silence_ipv6,
+)
 from netns_lab.quiet import load_quiet_program
 from netns_lab.topology import HOST_DEVICE, IPV4_PREFIX, IPV6_PREFIX, Host, Topology, prefix
 
 
-def build(topology: Topology) -> None:
+def build(topology: Topology, noting: Callable[[NetNs], None] = lambda _: None) -> None:
     """Make all of it, up and addressed; the ports have no program yet.
 
-    Exists when a namespace of this lab is there already.  On any failure or interrupt nothing is left.
+    ``noting`` is told of each namespace before it is made.  Exists when a namespace of this lab is there
+    already.  On any failure or interrupt nothing is left.
     """
     if leftovers := find_leftovers(topology.lab):
         raise Exists(
@@ -31,7 +42,9 @@ def build(topology: Topology) -> None:
     with ExitStack() as undo:
         undo.callback(destroy, topology.lab)
         for ns in topology.namespaces():
+            noting(ns)
             ns.create()
+            fault("build.namespace-made")
             silence_ipv6(ns)
         with Links(topology.datapath_namespace) as ports, load_quiet_program() as quiet:
             for host in topology.hosts:
@@ -47,24 +60,14 @@ def destroy(lab: str) -> list[str]:
     """
     names = find_leftovers(lab)
     for name in names:
-        ns = NetNs.named(name)
-        if ns.exists():
-            _delete_devices(ns)
-        ns.delete()
+        remove_namespace(NetNs.named(name))
+        fault("build.namespace-removed")
     return names
 
 
 def find_leftovers(lab: str) -> list[str]:
     """The names of the namespaces of a lab that are there now, whole or half made."""
     return [ns.name for ns in NetNs.all_named() if ns.name.startswith(prefix(lab))]
-
-
-def _delete_devices(ns: NetNs) -> None:
-    devices = [name for name in ns.devices() if name != "lo"]
-    if devices:
-        with Links(ns) as links:
-            for name in devices:
-                links.delete(name)
 
 
 def _plug_in(topology: Topology, host: Host, ports: Links, quiet_fd: int) -> None:
@@ -84,6 +87,7 @@ def _plug_in(topology: Topology, host: Host, ports: Links, quiet_fd: int) -> Non
         links.add_address(HOST_DEVICE, host.ipv6, IPV6_PREFIX)
         links.add_neighbours(HOST_DEVICE, _neighbours(topology, host))
     ports.set_up(host.device)
+    fault("build.host-plugged-in")
 
 
 def _neighbours(topology: Topology, host: Host) -> dict[str, str]:

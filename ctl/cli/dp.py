@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_FLOWS: Final = 65536
 DEFAULT_MAX_MASKS: Final = 64
+_STATE_NOTES: Final = {"attached": [], "gone": ["device gone"], "moved": ["moved to another namespace"]}
 _HOOK_NOTES: Final = {"xdp/generic": ["generic XDP"], "tc": ["tc only"]}
 
 
@@ -38,7 +39,7 @@ def add_dp(
 
     namespace = NetNs.named(netns) if netns else NetNs.current()
     sizes = Sizes(max_flows=max_flows, max_masks=max_masks, max_units=max_action_units or 0)
-    add_datapath(_new_name(context, name), sizes, namespace, context.timeout_s)
+    add_datapath(_new_name(context, name), sizes, namespace, context.timeout_s, context.note)
 
 
 def _new_name(context: Context, name: str | None) -> str:
@@ -52,7 +53,7 @@ def del_dp(context: Context, name: str | None) -> None:
     """Remove a datapath: detach it from its ports, remove its local port and its flows."""
     from ctl.manage import delete_datapath
 
-    delete_datapath(name or context.name, context.timeout_s)
+    delete_datapath(name or context.name, context.timeout_s, context.note)
 
 
 @click.command("dump-dps")
@@ -77,6 +78,7 @@ def show(context: Context, statistics: bool) -> None:
     from ctl.kernel.datapath import KernelDatapath
     from ctl.kernel.lifecycle import datapath_names
 
+    context.note_interrupted()
     names = [context.dp] if context.dp else datapath_names()
     if not names:
         raise Absent("there is no datapath", "ctl add-dp NAME, or ctl up for a lab")
@@ -108,7 +110,7 @@ def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
     for port in datapath.ports():
         notes = [port.kind] if port.kind != "netdev" else []
         notes += _HOOK_NOTES.get(port.hook, [])
-        notes += [] if port.ifindex else ["device gone"]
+        notes += _STATE_NOTES[port.state]
         click.echo(f"  port {port.number}: {port.name}" + (f" ({', '.join(notes)})" if notes else ""))
         if port.number in counters:
             c = counters[port.number]
@@ -167,15 +169,17 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
     """Make devices ports of the datapath.  They are looked for in the caller's network namespace.
 
     With hook=tc a port has no XDP: slower for single packets, but the host's own TCP keeps its offloads.
+    A port whose device was deleted or moved away gets the device of that name, with its old number and counters.
     """
     from ctl.manage import add_port
     from ctl.netns import NetNs
 
     wanted = [_device(argument) for argument in devices]
-    with context.open() as datapath:
+    with context.change() as datapath:
         for device in wanted:
             namespace = NetNs.named(device.netns) if device.netns else None
-            added = add_port(datapath, device.name, device.number, namespace, tc_only=device.tc_only, force=force)
+            added = add_port(datapath, device.name, device.number, namespace, tc_only=device.tc_only, force=force,
+                             tell=context.note)  # fmt: skip
             context.note(f"{device.name} is port {added.port.number} of {datapath.name} ({added.port.hook})")
             for line in (*added.done, *added.problems):
                 context.note(f"  {line}")
@@ -185,12 +189,12 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
 @click.argument("ports", metavar="DEV|PORT...", nargs=-1, required=True)
 @pass_context
 def del_if(context: Context, ports: tuple[str, ...]) -> None:
-    """Take ports out of the datapath.  The devices stay."""
-    from ctl.kernel.attach import detach
+    """Take ports out of the datapath.  The devices stay, with their offloads as add-if found them."""
+    from ctl.manage import delete_port
 
-    with context.open() as datapath:
+    with context.change() as datapath:
         for number in [_port(datapath, argument) for argument in ports]:
-            detach(datapath, number)
+            delete_port(datapath, number, context.note)
 
 
 def _port(datapath: KernelDatapath, argument: str) -> int:

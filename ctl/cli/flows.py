@@ -60,7 +60,7 @@ def _which(datapath: KernelDatapath, argument: str) -> FlowId:
 @pass_context
 def add_flow(context: Context, flow: str, actions: str) -> None:
     """Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key."""
-    with context.open() as datapath:
+    with context.change() as datapath:
         parsed = parse_flow(flow, port_number(datapath))
         action_list = parse_actions(actions, port_number(datapath))
         if parsed.match is None:
@@ -80,7 +80,7 @@ def add_flow(context: Context, flow: str, actions: str) -> None:
 @pass_context
 def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear: bool, statistics: bool) -> None:
     """Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key."""
-    with context.open() as datapath, datapath.hold():
+    with context.change() as datapath, datapath.hold():
         action_list = parse_actions(actions, port_number(datapath))
         try:
             changed = datapath.flow_set(_which(datapath, flow), action_list, clear=clear)
@@ -120,7 +120,7 @@ def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
 @pass_context
 def del_flow(context: Context, flow: str, statistics: bool) -> None:
     """Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key."""
-    with context.open() as datapath, datapath.hold():
+    with context.change() as datapath, datapath.hold():
         gone = datapath.flow_del(_which(datapath, flow))
         if statistics:
             print_flows(context, datapath, [gone])
@@ -130,7 +130,7 @@ def del_flow(context: Context, flow: str, statistics: bool) -> None:
 @pass_context
 def del_flows(context: Context) -> None:
     """Remove all flows."""
-    with context.open() as datapath:
+    with context.change() as datapath:
         count = datapath.flow_flush()
     if context.verbose:
         context.note(f"{count} flows removed from {datapath.name}")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ctl.cli.common import TRAFFIC_COUNT, examples, lab_name, pass_context, print_json, traffic_text
-from ctl.cli.main import Context
+from ctl.cli.main import MENDING, Context
 from ctl.errors import Absent, CtlError
+from ctl.faults import fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from netns_lab.topology import Topology
     from netns_lab.traffic import Result
 
+_FAULTS: Final = {"gone": "is gone", "moved": "moved to another namespace"}
 _LAB_MAX_FLOWS: Final = 65536
 _LAB_MAX_MASKS: Final = 64
+
+
+def lab_subject(name: str) -> str:
+    """What the journal calls a lab."""
+    return f"lab {name}"
 
 
 class Steps:
@@ -52,10 +59,12 @@ def up(context: Context, hosts: int, traffic: int, no_traffic: bool) -> int:
     host's own network is not touched.  Again is harmless: what is there stays.
     """
     from ctl.kernel.lifecycle import datapath_names
+    from ctl.manage import repair
     from netns_lab.topology import existing, star
 
     name = lab_name(context)
     steps = Steps(context)
+    repair(lab_subject(name), context.timeout_s, context.note)
     topology = existing(name) if name in datapath_names() else None
     if topology is None:
         topology = star(hosts, name)
@@ -67,25 +76,23 @@ def up(context: Context, hosts: int, traffic: int, no_traffic: bool) -> int:
 
 def _build(context: Context, topology: Topology, steps: Steps) -> None:
     """All of it or nothing."""
-    from contextlib import ExitStack
-
     from ctl.kernel.maps import Sizes
-    from ctl.manage import add_datapath, delete_datapath
-    from netns_lab.build import build, destroy
+    from ctl.manage import add_datapath, begun
+    from netns_lab.build import build
 
     name = topology.lab
-    with ExitStack() as undo:
-        build(topology)
-        undo.callback(destroy, name)
+    with begun(lab_subject(name), context.timeout_s, context.note) as noted:
+        build(topology, lambda namespace: noted.note("namespace", name=namespace.name))
         steps.done("lab", f"{_host_list(topology)} (veth; GRO on, tx checksum off)")
+        noted.note("whole datapath", name=name)
         sizes = Sizes(max_flows=_LAB_MAX_FLOWS, max_masks=_LAB_MAX_MASKS)
         add_datapath(name, sizes, topology.datapath_namespace, context.timeout_s)
-        undo.callback(delete_datapath, name)
         hooks = _attach_hosts(name, topology)
+        fault("up.attached")
         steps.done("datapath", f"{name} on Linux {platform.release()}, attached {hooks}, pinned in bpffs")
         count = _install(name, topology)
+        fault("up.installed")
         steps.done("flows", f"{count} installed")
-        undo.pop_all()
 
 
 def _attach_hosts(name: str, topology: Topology) -> str:
@@ -154,19 +161,23 @@ def down(context: Context, force: bool) -> None:
     A lab that is not there is no error.
     """
     from ctl.kernel import bpffs
-    from ctl.manage import delete_datapath
+    from ctl.manage import begun, delete_datapath
     from ctl.netns import release_run_dir
-    from netns_lab.build import destroy
+    from netns_lab.build import destroy, find_leftovers
 
     del force  # what is half made is removed in any case: its names are ours alone
     name = lab_name(context)
-    found = False
-    if name in bpffs.names():
-        delete_datapath(name, context.timeout_s)
-        found = True
-    gone = destroy(name)
-    bpffs.unmount_if_ours()
-    release_run_dir()
+    with begun(lab_subject(name), context.timeout_s, context.note) as noted:
+        found = noted.was_left
+        for namespace in find_leftovers(name):
+            noted.note("namespace", name=namespace)
+        if name in bpffs.names():
+            noted.note("whole datapath", name=name)
+            delete_datapath(name, context.timeout_s, context.note)
+            found = True
+        gone = destroy(name)
+        bpffs.unmount_if_ours()
+        release_run_dir()
     if not found and not gone:
         context.note(f"lab {name} is not up; there was nothing to remove")
     elif context.verbose:
@@ -183,6 +194,7 @@ def status(context: Context) -> int:
 
     With --dp, only that lab and its datapath.
     """
+    from ctl.journal import describe, left_behind
     from ctl.kernel.lifecycle import datapath_names
     from netns_lab.topology import existing
 
@@ -203,6 +215,9 @@ def status(context: Context) -> int:
             _add_datapath_status(row, dp)
         except CtlError as e:
             row["faults"].append(f"{e.message}: {e.hint}")
+    row["faults"] += [
+        f"{what}: an interrupted command left {describe(entries)}: {MENDING}" for what, entries in left_behind().items()
+    ]
     if context.output != "text":
         print_json(context, "ctl/status/1", "status", [row])
     else:
@@ -218,9 +233,10 @@ def _add_datapath_status(row: dict[str, Any], name: str) -> None:
         for counter in ("flows", "hit", "missed", "lost"):
             row[counter] += getattr(stats, counter)
         row["faults"] += [
-            f"port {port.number} of {name}: device {port.device} is gone: ctl --dp {name} del-if {port.number}"
+            f"port {port.number} of {name}: device {port.device} {_FAULTS[port.state]}: ctl --dp {name} del-if"
+            f" {port.number}, or add-if {port.device} when it is back"
             for port in datapath.ports()
-            if not port.ifindex
+            if port.state in _FAULTS
         ]
         try:
             _ = datapath.netns
@@ -234,5 +250,5 @@ def _print_status(row: dict[str, Any]) -> None:
     click.echo(f"flows      {row['flows']}")
     click.echo(f"lookups    hit:{row['hit']} missed:{row['missed']} lost:{row['lost']}")
     click.echo("health     " + ("well" if not row["faults"] else f"{len(row['faults'])} faults"))
-    for fault in row["faults"]:
-        click.echo(f"  {fault}")
+    for found in row["faults"]:
+        click.echo(f"  {found}")

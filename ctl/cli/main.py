@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ctl.errors import CompileError, CtlError, FlowSyntaxError, NotPermitted
+from ctl.errors import CompileError, CtlError, FlowSyntaxError, NotPermitted, NotSupported
 
 if TYPE_CHECKING:
     from ctl.kernel.datapath import KernelDatapath
 
 DEFAULT_NAME: Final = "lab"
+MENDING: Final = "the next command that changes it removes that"
 
 # Every command, in the order and under the headings of `ctl --help`, and the module that defines it.
 COMMANDS: Final[dict[str, dict[str, str]]] = {
@@ -56,6 +57,26 @@ class Context:
     def open(self) -> KernelDatapath:
         """The datapath that is meant.  Absent."""
         return self.open_named(self.name)
+
+    def change(self) -> KernelDatapath:
+        """The datapath that is meant, to change it: what an interrupted command left of it is undone first.
+
+        Absent, Busy.
+        """
+        from ctl.journal import is_any_left
+
+        if is_any_left():
+            from ctl.manage import repair, subject
+
+            repair(subject(self.name), self.timeout_s, self.note)
+        return self.open()
+
+    def note_interrupted(self) -> None:
+        """Say what interrupted commands left; to look changes nothing."""
+        from ctl.journal import describe, left_behind
+
+        for what, entries in left_behind().items():
+            self.note(f"{what}: an interrupted command left {describe(entries)}; {MENDING}")
 
     def open_named(self, name: str) -> KernelDatapath:
         """The datapath of that name.  Absent."""
@@ -131,8 +152,7 @@ def _outcome(error: BaseException, *, verbose: bool) -> int:
     """Say what went wrong, in one line where it is an error; the exit status."""
     match error:
         case click.exceptions.Abort() | KeyboardInterrupt():
-            click.echo("ctl: interrupted; what was begun is undone", err=True)
-            return 130
+            return _interrupted()
         case click.ClickException():
             error.show()
             return error.exit_code
@@ -147,6 +167,21 @@ def _outcome(error: BaseException, *, verbose: bool) -> int:
             raise error
         case _:
             return _unexpected(error, verbose=verbose)
+
+
+def _interrupted() -> int:
+    from ctl.journal import left_behind
+
+    for what in (left := left_behind()):
+        click.echo(f"ctl: interrupted, {what} half way; {MENDING}, or ctl {_remover(what)}", err=True)
+    if not left:
+        click.echo("ctl: interrupted; what was begun is undone", err=True)
+    return 130
+
+
+def _remover(what: str) -> str:
+    kind, name = what.split(" ", 1)
+    return f"--dp {name} down" if kind == "lab" else f"del-dp {name}"
 
 
 def _report(error: CtlError, *, verbose: bool) -> int:
@@ -168,6 +203,11 @@ def _from_os(error: OSError) -> CtlError:
         return NotPermitted(
             f"{error.filename or error.strerror}: not permitted; CAP_BPF, CAP_NET_ADMIN or CAP_SYS_ADMIN is missing",
             "run it as root",
+        )
+    if error.errno == errno.EROFS:
+        return NotSupported(
+            f"{error.filename or error.strerror} is on a file system that is mounted read-only",
+            "findmnt /sys/fs/bpf, then mount -o remount,rw",
         )
     return CtlError(f"{error.filename or ''} {error.strerror}".strip(), "ctl -v shows where")
 

@@ -13,12 +13,14 @@ import errno
 import os
 import pathlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from ctl import abi
 from ctl.abi import DpLimit, MapId, PortKind
 from ctl.datapath import Port
 from ctl.errors import Exists, NotFound, NotSupported, UsageError
+from ctl.faults import fault
 from ctl.kernel import bpffs, libbpf, places
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Maps
@@ -37,50 +39,74 @@ def attach(
     changed.
     """
     with datapath.hold(), contextlib.ExitStack() as undo:
+        place = place_for(datapath, device, number, local=bool(local_name))
         ifindex = datapath.netns.ifindex(device)
-        taken = {port.number: port for port in datapath.ports()}
-        _refuse_port(datapath, device, ifindex, taken)
-        number = _choose_number(number, taken, local=bool(local_name))
-        undo.callback(_forget, datapath, number, ifindex)
-        _reset_stats(datapath.maps, number)
-        places.enter(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, number)
-        _link_tc(datapath, device, ifindex, number)
-        generic = not tc_only and _link_xdp(datapath, device, ifindex, number)
+        undo.callback(forget, datapath, place.number, keep=place.is_known)
+        _enter(datapath, place, ifindex)
+        _link_tc(datapath, device, ifindex, place.number)
+        generic = not tc_only and _link_xdp(datapath, device, ifindex, place.number)
         kind = PortKind.PORT_INTERNAL if local_name else PortKind.PORT_NETDEV
         info = abi.PortInfo(ifindex=ifindex, kind=kind, generic=generic, tc_only=tc_only)
-        _write_info(datapath.maps, number, info, local_name or device, device)
+        _write_info(datapath.maps, place.number, info, local_name or device, device)
+        fault("attach.published")
         with datapath.netns.enter():
-            libbpf.map_update(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number), ctypes.c_uint32(ifindex))
+            fd = datapath.maps.fd(MapId.MAP_PORTS)
+            libbpf.map_update(fd, ctypes.c_uint32(place.number), ctypes.c_uint32(ifindex))
+        fault("attach.redirected")
         undo.pop_all()
-        return next(port for port in datapath.ports() if port.number == number)
+        return next(port for port in datapath.ports() if port.number == place.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The number that a device is to have.  ``is_known``: it had it before it went away."""
+
+    number: int
+    is_known: bool = False
+
+
+def place_for(datapath: KernelDatapath, device: str, number: int | None, *, local: bool = False) -> Place:
+    """Where `attach` would put a device.  NotFound, Exists, UsageError."""
+    ifindex = datapath.netns.ifindex(device)
+    if device == "lo":
+        raise UsageError("the loopback device cannot be a port")
+    taken = {port.number: port for port in datapath.ports()}
+    for port in taken.values():
+        if port.ifindex == ifindex:
+            raise Exists(f"{device} is port {port.number} of {datapath.name}", "ctl show lists the ports")
+        if not port.ifindex and device in (port.name, port.device):
+            return _back(datapath, port, number)
+        if device == port.name:
+            raise Exists(f"port {port.number} of {datapath.name} has the name {device}", "ctl show lists the ports")
+    return Place(number=_choose_number(number, taken, local=local))
+
+
+def _back(datapath: KernelDatapath, port: Port, number: int | None) -> Place:
+    """A port's device is there again."""
+    if number not in (None, port.number):
+        raise Exists(
+            f"{port.device} was port {port.number} of {datapath.name}, on a device that is gone",
+            f"leave port_no out, or ctl del-if {port.number} first",
+        )
+    return Place(number=port.number, is_known=True)
 
 
 def detach(datapath: KernelDatapath, number: int) -> Port:
     """Take a port away; the device stays.  NotFound, or UsageError for the local port."""
     with datapath.hold():
-        port = next((p for p in datapath.ports() if p.number == number), None)
-        if port is None:
-            raise NotFound(f"{datapath.name} has no port {number}", "ctl show lists the ports")
-        if port.kind == "internal":
-            raise UsageError(f"port 0 of {datapath.name} is its local port", f"it goes with ctl del-dp {datapath.name}")
-        info = abi.PortInfo.from_buffer_copy(
-            datapath.maps.memory(MapId.MAP_PORT_INFO), number * ctypes.sizeof(abi.PortInfo)
-        )
-        _forget(datapath, number, info.ifindex)
+        port = removable(datapath, number)
+        forget(datapath, number)
         return port
 
 
-def _refuse_port(datapath: KernelDatapath, device: str, ifindex: int, taken: dict[int, Port]) -> None:
-    if device == "lo":
-        raise UsageError("the loopback device cannot be a port")
-    for port in taken.values():
-        if port.ifindex == ifindex or device == port.name:
-            raise Exists(f"{device} is port {port.number} of {datapath.name}", "ctl show lists the ports")
-        if port.device == device and not port.ifindex:
-            raise Exists(
-                f"{device} was port {port.number} of {datapath.name}, on a device that is gone",
-                f"ctl del-if {port.number}, then add it again",
-            )
+def removable(datapath: KernelDatapath, number: int) -> Port:
+    """The port that `detach` would take away.  NotFound, UsageError."""
+    port = next((p for p in datapath.ports() if p.number == number), None)
+    if port is None:
+        raise NotFound(f"{datapath.name} has no port {number}", "ctl show lists the ports")
+    if port.kind == "internal":
+        raise UsageError(f"port 0 of {datapath.name} is its local port", f"it goes with ctl del-dp {datapath.name}")
+    return port
 
 
 def _choose_number(number: int | None, taken: dict[int, Port], *, local: bool) -> int:
@@ -95,6 +121,17 @@ def _choose_number(number: int | None, taken: dict[int, Port], *, local: bool) -
     return number
 
 
+def _enter(datapath: KernelDatapath, place: Place, ifindex: int) -> None:
+    """From now on the program knows the device, by an ifindex that no port has any more which has lost its own."""
+    for port in datapath.ports():
+        if not port.ifindex:
+            forget(datapath, port.number, keep=True)
+    if not place.is_known:
+        _reset_stats(datapath.maps, place.number)
+    places.enter(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, place.number)
+    fault("attach.entered")
+
+
 def _link_tc(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> None:
     """Attach the program of the tc hook and pin the link.  NotSupported where there are no tcx links."""
     with _program(datapath, TC_PROGRAM) as program_fd:
@@ -103,6 +140,7 @@ def _link_tc(datapath: KernelDatapath, device: str, ifindex: int, number: int) -
         except OSError as e:
             raise NotSupported(f"{device} takes no tc program: {os.strerror(e.errno or 0)}") from e
     _pin(fd, bpffs.tc_link(datapath.name, number))
+    fault("attach.tc-pinned")
 
 
 def _link_xdp(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> bool:
@@ -121,6 +159,7 @@ def _link_xdp(datapath: KernelDatapath, device: str, ifindex: int, number: int) 
             generic = True
             fd = libbpf.link_create_xdp(program_fd, ifindex, libbpf.XDP_SKB_MODE)
     _pin(fd, bpffs.link(datapath.name, number))
+    fault("attach.xdp-pinned")
     return generic
 
 
@@ -144,22 +183,35 @@ def detach_link(pin: str) -> None:
         libbpf.link_detach(fd)
 
 
-def _forget(datapath: KernelDatapath, number: int, ifindex: int) -> None:
-    """Undo every part of an attachment that is there.  XDP's output to the port ends first."""
-    libbpf_errors = contextlib.suppress(OSError)
-    with libbpf_errors:
-        libbpf.map_delete(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number))
-    for pin in (bpffs.link(datapath.name, number), bpffs.tc_link(datapath.name, number)):
-        if pin.exists():
-            detach_link(str(pin))
-            pin.unlink()
-    places.leave(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, number)
-    _write_info(datapath.maps, number, abi.PortInfo(), "", "")
+def forget(datapath: KernelDatapath, number: int, *, keep: bool = False) -> None:
+    """Undo every part of an attachment that is there.  XDP's output to the port ends first.
+
+    ``keep``: the port stays, without a device.
+    """
+    with datapath.hold():
+        with contextlib.suppress(OSError):
+            libbpf.map_delete(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number))
+        fault("attach.unredirected")
+        for pin in (bpffs.link(datapath.name, number), bpffs.tc_link(datapath.name, number)):
+            if pin.exists():
+                detach_link(str(pin))
+                fault("attach.detached")
+                pin.unlink()
+                fault("attach.unpinned")
+        places.leave(datapath.maps.memory(MapId.MAP_PORT_OF), number)
+        fault("attach.left")
+        info = datapath.port_info(number) if keep else abi.PortInfo()
+        info.ifindex = 0
+        _store_info(datapath.maps, number, info)
 
 
 def _write_info(maps: Maps, number: int, info: abi.PortInfo, name: str, device: str) -> None:
     ctypes.memmove(info.name, name.encode(), len(name))
     ctypes.memmove(info.device, device.encode(), len(device))
+    _store_info(maps, number, info)
+
+
+def _store_info(maps: Maps, number: int, info: abi.PortInfo) -> None:
     size = ctypes.sizeof(info)
     maps.memory(MapId.MAP_PORT_INFO)[number * size : (number + 1) * size] = bytes(info)
 

@@ -5,6 +5,8 @@
     /sys/fs/bpf/ufid/NAME/links/N-tc  its tcx link
     /sys/fs/bpf/ufid_mounted/         there when this project mounted the file system
 
+CTL_BPFFS in the environment names another mount point than /sys/fs/bpf.
+
 A folder without ``meta`` is what an interrupted creation or deletion left behind; so is one whose
 ``meta`` has no version yet (see `ctl.kernel.lifecycle`).
 """
@@ -13,17 +15,29 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
+import re
 import struct
 from typing import Final
 
-from ctl.errors import NotPermitted, NotSupported
+from ctl.errors import Absent, CtlError, NotPermitted, NotSupported
+from ctl.faults import fault
 
-MOUNT_POINT: Final = pathlib.Path("/sys/fs/bpf")
+ENVIRONMENT: Final = "CTL_BPFFS"
+USUAL: Final = pathlib.Path("/sys/fs/bpf")
+MOUNT_POINT: Final = pathlib.Path(os.environ.get(ENVIRONMENT) or USUAL)
 ROOT: Final = MOUNT_POINT / "ufid"
 _OURS: Final = MOUNT_POINT / "ufid_mounted"
 _BPF_FS_MAGIC: Final = 0xCAFE4A11  # <linux/magic.h>
+
+# The system calls that mount a file system in steps, by numbers that are the same on all architectures
+_MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
+_CLOEXEC = 1
+_CMD_CREATE = 6
+_FROM_EMPTY_PATH = 4
+_AT_FDCWD = -100
 
 
 def _libc() -> ctypes.CDLL:
@@ -43,12 +57,77 @@ def ensure_mounted() -> None:
     """Mount the BPF file system unless it is.  NotPermitted, NotSupported."""
     if is_mounted():
         return
-    if _libc().mount(b"bpf", bytes(MOUNT_POINT), b"bpf", 0, None) != 0:
+    try:
+        _mount_marked()
+    except OSError as e:
+        raise _mount_refused(e) from e
+    fault("bpffs.mounted")
+
+
+def _mount_marked() -> None:
+    """Mount it with our mark in it from the first moment on: nobody sees one without."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(fd: int) -> int:
+            stack.callback(os.close, fd)
+            return fd
+
+        context = opened(_call(_FSOPEN, b"bpf", _CLOEXEC))
+        _call(_FSCONFIG, context, _CMD_CREATE, None, None, 0)
+        mount = opened(_call(_FSMOUNT, context, _CLOEXEC, 0))
+        os.mkdir(_OURS.name, dir_fd=mount)
+        _call(_MOVE_MOUNT, mount, b"", _AT_FDCWD, bytes(MOUNT_POINT), _FROM_EMPTY_PATH)
+
+
+def _call(number: int, *arguments: object) -> int:
+    result = _libc().syscall(number, *arguments)
+    if result < 0:
         code = ctypes.get_errno()
-        if code in (1, 13):  # EPERM, EACCES
-            raise NotPermitted(f"cannot mount {MOUNT_POINT}: CAP_SYS_ADMIN is missing", "run it as root")
-        raise NotSupported(f"cannot mount {MOUNT_POINT}: {os.strerror(code)}", f"mount -t bpf bpf {MOUNT_POINT}")
-    _OURS.mkdir()
+        raise OSError(code, os.strerror(code))
+    return int(result)
+
+
+def _mount_refused(error: OSError) -> CtlError:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return NotPermitted(f"cannot mount {MOUNT_POINT}: CAP_SYS_ADMIN is missing", "run it as root")
+    if error.errno == errno.ENOENT:
+        return NotSupported(f"there is no folder {MOUNT_POINT} to mount the BPF file system on", _another())
+    return NotSupported(
+        f"cannot mount {MOUNT_POINT}: {os.strerror(error.errno or 0)}",
+        f"mount -t bpf bpf {MOUNT_POINT}, or {_another()}",
+    )
+
+
+def _another() -> str:
+    return f"{ENVIRONMENT}=FOLDER names another place, such as one that is mounted already"
+
+
+def make_root() -> None:
+    """The folder of all datapaths, made if need be.  NotSupported on a file system that is read-only."""
+    ensure_mounted()
+    if os.statvfs(MOUNT_POINT).f_flag & os.ST_RDONLY:
+        raise NotSupported(f"{MOUNT_POINT} is mounted read-only", f"mount -o remount,rw {MOUNT_POINT}, or {_another()}")
+    ROOT.mkdir(exist_ok=True)
+
+
+def absent(name: str) -> Absent:
+    """There is no datapath of that name.  Says where there is one, on a BPF file system that is mounted elsewhere."""
+    for place in _mounted():
+        if place != MOUNT_POINT and (place / ROOT.name / name).is_dir():
+            return Absent(
+                f"there is no datapath {name} in {MOUNT_POINT}, but there is one in {place}",
+                f"{ENVIRONMENT}={place} ctl ...",
+            )
+    return Absent(f"there is no datapath {name}", f"ctl add-dp {name}, or ctl up for a lab")
+
+
+def _mounted() -> list[pathlib.Path]:
+    """Every place where a BPF file system is mounted."""
+    rows = [line.split(" ") for line in pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    return [pathlib.Path(_OCTAL.sub(lambda m: chr(int(m[1], 8)), row[1])) for row in rows if row[2] == "bpf"]
+
+
+_OCTAL: Final = re.compile(r"\\(\d{3})")  # how blanks in paths are written there
 
 
 def is_root(fd: int) -> bool:
@@ -71,9 +150,7 @@ def unmount_if_ours() -> None:
         return
     if [name for name in os.listdir(MOUNT_POINT) if name not in (_OURS.name, "maps.debug", "progs.debug")]:
         return
-    _OURS.rmdir()
-    if _libc().umount2(bytes(MOUNT_POINT), 0) != 0:
-        _OURS.mkdir()  # somebody has it open: whoever is the last will do it
+    _libc().umount2(bytes(MOUNT_POINT), 0)  # fails where somebody has it open: whoever is the last will do it
 
 
 def names() -> list[str]:
@@ -104,8 +181,11 @@ def remove(name: str) -> None:
     path = folder(name)
     with contextlib.suppress(FileNotFoundError):
         (path / "meta").unlink()
+        fault("bpffs.withdrawn")
     for pin in [*path.glob("links/*"), *(p for p in path.glob("*") if p.name != "links")]:
         pin.unlink(missing_ok=True)
+        fault("bpffs.unpinned")
     for directory in (path / "links", path):
         with contextlib.suppress(FileNotFoundError):
             directory.rmdir()
+            fault("bpffs.folder-removed")

@@ -17,7 +17,7 @@ from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
 from ctl.datapath import DatapathStats, Port, PortStats, check_executable, match_exists, no_flow, ufid_exists
-from ctl.errors import Absent, CtlError, Failure, NotFound
+from ctl.errors import Absent, CtlError, NotFound, NotSupported
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of
@@ -50,7 +50,7 @@ def text(octets: Any) -> str:
 
 
 class KernelDatapath:
-    """A datapath by name.  Absent when there is none; Failure for one of another version of the layout.
+    """A datapath by name.  Absent when there is none; NotSupported for one of another version of the layout.
 
     ``unpublished`` is what a datapath that is still being made will say of itself.
     """
@@ -58,9 +58,9 @@ class KernelDatapath:
     def __init__(self, name: str, timeout_s: float = 10.0, unpublished: abi.DpMeta | None = None) -> None:
         meta = unpublished or read_meta(name)
         if meta is None:
-            raise Absent(f"there is no datapath {name}", f"ctl add-dp {name}, or ctl up for a lab")
+            raise bpffs.absent(name)
         if not unpublished and (meta.abi_version, meta.layout) != (abi.DpLimit.DP_ABI_VERSION, abi.LAYOUT):
-            raise Failure(
+            raise NotSupported(
                 f"datapath {name} was made by another version of this program: its layout is "
                 f"{meta.abi_version}/{meta.layout:08x}, ours {abi.DpLimit.DP_ABI_VERSION.value}/{abi.LAYOUT:08x}",
                 f"use the program that made it, or remove it: ctl del-dp {name}",
@@ -193,29 +193,52 @@ class KernelDatapath:
 
     def ports(self) -> list[Port]:
         """See `ctl.datapath.Datapath`."""
-        memory = self.maps.memory(MapId.MAP_PORT_INFO)
-        size = ctypes.sizeof(abi.PortInfo)
-        found = []
-        for number in range(abi.DpLimit.DP_MAX_PORTS):
-            info = abi.PortInfo.from_buffer_copy(memory, number * size)
-            if info.kind != PortKind.PORT_NONE:
-                found.append(self._port(number, info))
-        return found
+        infos = [self.port_info(number) for number in range(abi.DpLimit.DP_MAX_PORTS)]
+        names = self._device_names()
+        return [self._port(n, info, names) for n, info in enumerate(infos) if info.kind != PortKind.PORT_NONE]
 
-    def _port(self, number: int, info: abi.PortInfo) -> Port:
+    def port_info(self, number: int) -> Any:
+        """What the program knows of a port, copied: an abi.PortInfo."""
+        size = ctypes.sizeof(abi.PortInfo)
+        return abi.PortInfo.from_buffer_copy(self.maps.memory(MapId.MAP_PORT_INFO), number * size)
+
+    def _device_names(self) -> dict[int, str]:
+        """What devices are called now; none when the namespace is gone."""
+        try:
+            return {index: name for name, index in self.netns.devices().items()}
+        except Absent:
+            return {}
+
+    def _port(self, number: int, info: abi.PortInfo, names: dict[int, str]) -> Port:
+        """A device that was renamed has its present name, and so has its port."""
+        ifindex = self._attached_ifindex(number)
+        device, is_local = text(info.device), info.kind == PortKind.PORT_INTERNAL
+        present = names.get(ifindex, device)
         return Port(
             number=number,
-            name=text(info.name),
-            device=text(info.device),
+            name=text(info.name) if is_local else present,
+            device=present,
             kind=PortKind(info.kind).name.removeprefix("PORT_").lower(),
-            ifindex=self._link_ifindex(number),
+            ifindex=ifindex,
+            state="attached" if ifindex else "moved" if self._is_elsewhere(number) else "gone",
             hook="tc" if info.tc_only else "xdp/generic" if info.generic else "xdp/native",
         )
 
-    def _link_ifindex(self, number: int) -> int:
-        """The device that a port's link is attached to; 0 when it is gone."""
+    def _attached_ifindex(self, number: int) -> int:
+        """The device that a port's program is attached to, in the ports' namespace; 0 when it is not there.
+
+        A device that moves to another namespace leaves its tcx link behind.
+        """
+        return self._link_ifindex(bpffs.tc_link(self.name, number))
+
+    def _is_elsewhere(self, number: int) -> bool:
+        """Whether a port's device moved to another namespace: it takes its XDP link along."""
+        return self._link_ifindex(bpffs.link(self.name, number)) != 0
+
+    @staticmethod
+    def _link_ifindex(pin: pathlib.Path) -> int:
         try:
-            with libbpf.opened(str(bpffs.tc_link(self.name, number))) as fd:
+            with libbpf.opened(str(pin)) as fd:
                 return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)
         except FileNotFoundError:
             return 0

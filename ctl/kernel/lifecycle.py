@@ -11,12 +11,13 @@ import ctypes
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ctl import abi
 from ctl.abi import DpLimit, MapId
-from ctl.errors import Absent, Exists, UsageError
+from ctl.errors import Exists, UsageError
+from ctl.faults import fault
 from ctl.kernel import bpffs, libbpf, program, ticks
 from ctl.kernel import maps as mapping
 from ctl.kernel.attach import PROGRAM, detach_link
@@ -25,7 +26,13 @@ from ctl.kernel.maps import Sizes
 from ctl.kernel.writer import lock_folder
 from ctl.netns import NetNs
 
+Begin = Callable[[], None]  # called before the first change, for who has to write down that there will be one
+
 NAME_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,10}")
+
+
+def nothing() -> None:
+    """Nobody has to know."""
 
 
 def check_name(name: str) -> None:
@@ -68,8 +75,7 @@ def _lock_root(timeout_s: float) -> int:
     Who removes the last datapath removes the folder too, under this lock: one who waited for it begins anew.
     """
     while True:
-        bpffs.ensure_mounted()
-        bpffs.ROOT.mkdir(exist_ok=True)
+        bpffs.make_root()
         with contextlib.suppress(FileNotFoundError):
             fd = lock_folder(bpffs.ROOT, timeout_s)
             if bpffs.is_root(fd):
@@ -81,16 +87,20 @@ def _lock_root(timeout_s: float) -> int:
 
 
 @contextlib.contextmanager
-def creating(name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 10.0) -> Iterator[KernelDatapath]:
+def creating(
+    name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 10.0, begin: Begin = nothing
+) -> Iterator[KernelDatapath]:
     """Make a datapath whose ports are to live in ``namespace``; it is published when the block ends well.
 
-    Exists; UsageError; CompileError, VerifierError.  On any error nothing of it remains.
+    ``begin`` is called before the first change.  Exists; UsageError; CompileError, VerifierError.  On any error
+    nothing of it remains.
     """
     check_name(name)
     check_sizes(sizes)
     with _all_locked(timeout_s), contextlib.ExitStack() as undo:
         if read_meta(name):
             raise Exists(f"datapath {name} exists", f"ctl show, or ctl del-dp {name}")
+        begin()
         bpffs.remove(name)
         undo.callback(bpffs.remove, name)
         meta = _make(name, sizes, namespace)
@@ -100,6 +110,7 @@ def creating(name: str, sizes: Sizes, namespace: NetNs, timeout_s: float = 10.0)
             yield datapath
             meta.abi_version = DpLimit.DP_ABI_VERSION
             libbpf.map_update(datapath.maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
+            fault("lifecycle.published")
         undo.pop_all()
 
 
@@ -107,6 +118,7 @@ def _make(name: str, sizes: Sizes, namespace: NetNs) -> abi.DpMeta:
     """Create, load and pin.  The descriptors are closed again: the pins keep everything."""
     folder = bpffs.folder(name)
     folder.mkdir()
+    fault("lifecycle.folder-made")
     (folder / "links").mkdir()
     fds = mapping.create_all(sizes)
     try:
@@ -116,11 +128,13 @@ def _make(name: str, sizes: Sizes, namespace: NetNs) -> abi.DpMeta:
             libbpf.map_update(fds[MapId.MAP_META], ctypes.c_uint32(0), meta)
             for entry, fd in programs.items():
                 libbpf.obj_pin(fd, str(folder / entry))
+                fault("lifecycle.program-pinned")
         finally:
             for fd in programs.values():
                 os.close(fd)
         for map_id, fd in fds.items():
             libbpf.obj_pin(fd, str(folder / mapping.name_of(map_id)))
+            fault("lifecycle.map-pinned")
     finally:
         for fd in fds.values():
             os.close(fd)
@@ -163,10 +177,18 @@ def destroy(name: str, timeout_s: float = 10.0) -> None:
     """Detach and remove a datapath, or what is left of one.  Absent when there is nothing of that name."""
     check_name(name)
     if name not in bpffs.names():
-        raise Absent(f"there is no datapath {name}", "ctl dump-dps lists those there are")
+        raise bpffs.absent(name)
+    clear(name, timeout_s)
+
+
+def clear(name: str, timeout_s: float = 10.0, begin: Begin = nothing) -> None:
+    """Detach and remove whatever there is of a datapath.  ``begin`` is called before the first change."""
     with _all_locked(timeout_s):
+        begin()
         for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
             detach_link(str(link))
+            fault("lifecycle.link-detached")
         bpffs.remove(name)
         bpffs.remove_root_if_empty()
+        fault("lifecycle.cleared")
     bpffs.unmount_if_ours()

@@ -12,6 +12,7 @@ from ctl.abi import DpLimit
 from ctl.errors import TableFull
 
 _SIZE: Final = ctypes.sizeof(abi.PortPlace)
+_IFINDEX: Final = 0xFFFFFFFF  # the low half of a place; the port's number is the high one
 
 
 def enter(memory: mmap.mmap, ifindex: int, number: int) -> None:
@@ -23,12 +24,12 @@ def enter(memory: mmap.mmap, ifindex: int, number: int) -> None:
     raise TableFull(f"no place is left for a device with ifindex {ifindex}", "make the device anew for another ifindex")
 
 
-def leave(memory: mmap.mmap, ifindex: int, number: int) -> None:
-    """Undo `enter`, if it is there."""
-    for at in _places(ifindex):
-        place = abi.PortPlace.from_buffer(memory, at)
-        if (place.ifindex, place.port) == (ifindex, number):
-            ctypes.c_uint64.from_buffer(memory, at).value = 0
+def leave(memory: mmap.mmap, number: int) -> None:
+    """No device is that port, whichever was."""
+    with memoryview(memory) as raw, raw.cast("Q") as words:
+        for at, word in enumerate(words):
+            if word & _IFINDEX and word >> 32 == number:
+                words[at] = 0
 
 
 def _places(ifindex: int) -> Iterator[int]:

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from ctl import abi
-from ctl.errors import Absent, Failure
+from ctl.errors import Absent, NotSupported
 from ctl.kernel import bpffs, libbpf, lifecycle
 from ctl.kernel.datapath import KernelDatapath, read_meta
 from ctl.kernel.maps import Sizes
@@ -130,7 +130,7 @@ def test_a_datapath_of_another_version_is_refused_but_can_be_removed(root, field
     setattr(meta, field, getattr(meta, field) ^ 0x55)
     with libbpf.opened(str(bpffs.folder("other") / "meta")) as fd:
         libbpf.map_update(fd, ctypes.c_uint32(0), meta)
-    with pytest.raises(Failure, match="another version"):
+    with pytest.raises(NotSupported, match="another version"):
         KernelDatapath("other")
     assert lifecycle.datapath_names() == ["other"]
     lifecycle.destroy("other")
@@ -147,5 +147,5 @@ def test_a_datapath_of_a_larger_layout_is_listed_and_refused(root):
     libbpf.obj_pin(fd, str(bpffs.folder("tb9") / "meta"))
     os.close(fd)
     assert lifecycle.datapath_names() == ["tb9"]
-    with pytest.raises(Failure, match="another version"):
+    with pytest.raises(NotSupported, match="another version"):
         KernelDatapath("tb9")

@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 ROOMS = [
     "ctl.errors",
+    "ctl.faults",
     "ctl.abi",
     "ctl.ufid",
     "ctl.fields",
@@ -28,8 +29,10 @@ ROOMS = [
     "ctl.execute",
     "ctl.model",
     "ctl.netns",
+    "ctl.journal",
     "ctl.kernel",
     "ctl.ethtool",
+    "ctl.offloads",
     "ctl.ports",
     "ctl.manage",
     "netns_lab",

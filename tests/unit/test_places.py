@@ -31,8 +31,8 @@ def test_ports_are_found_and_forgotten(memory):
     for number, ifindex in ifindexes.items():
         places.enter(memory, ifindex, number)
     assert all(found(memory, ifindex) == number for number, ifindex in ifindexes.items())
-    for number, ifindex in list(ifindexes.items())[::2]:
-        places.leave(memory, ifindex, number)
+    for number in list(ifindexes)[::2]:
+        places.leave(memory, number)
     assert [found(memory, i) for i in ifindexes.values()] == [n if n % 2 else None for n in ifindexes]
 
 
@@ -44,11 +44,18 @@ def test_neighbours_at_the_end_of_the_table_go_on_at_its_beginning(memory):
     assert [found(memory, ifindex) for ifindex in same] == list(range(DpLimit.PORT_PROBES))
     with pytest.raises(TableFull):
         places.enter(memory, last + DpLimit.PORT_PLACES * DpLimit.PORT_PROBES, 9)
-    places.leave(memory, same[0], 0)
+    places.leave(memory, 0)
     assert [found(memory, ifindex) for ifindex in same] == [None, *range(1, DpLimit.PORT_PROBES)]
+
+
+def test_a_port_is_forgotten_wherever_it_is(memory):
+    places.enter(memory, 5, 1)
+    places.enter(memory, 77, 1)
+    places.leave(memory, 1)
+    assert (found(memory, 5), found(memory, 77)) == (None, None)
 
 
 def test_another_port_of_the_same_device_is_not_taken_away(memory):
     places.enter(memory, 5, 1)
-    places.leave(memory, 5, 2)
+    places.leave(memory, 2)
     assert found(memory, 5) == 1
