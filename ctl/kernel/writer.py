@@ -28,6 +28,7 @@ from ctl.abi import MapId, RecordState, SizeClass
 from ctl.action import Actions
 from ctl.datapath import full
 from ctl.errors import Busy, CtlError, TableFull
+from ctl.faults import fault
 from ctl.flow import Flow, FlowKey, FlowStats, Match
 from ctl.kernel import grace, libbpf
 from ctl.kernel.encode import encode
@@ -81,6 +82,7 @@ class Writer(RecordReader):
             self.control.listener = 0  # it died; upcalls would be written for nobody
         self.control.owner = os.getpid()
         self.control.dirty = 1
+        fault("writer.begun")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
@@ -90,6 +92,7 @@ class Writer(RecordReader):
             else:
                 self.recover()
             self.control.dirty = 0
+            fault("writer.settled")
         finally:
             os.close(self._lock)
             self._lock = -1
@@ -106,6 +109,7 @@ class Writer(RecordReader):
         self._hold_mask(mask_id, match.mask, size)
         key = match.masked if ufid else match.key
         self._fill_record(slot, key_for_table(key, mask_id), size, reference, ufid)
+        fault("writer.prepared")
         self.control.high_slot = max(self.control.high_slot, slot + 1)
         self._publish(slot, table_key(size, key_for_table(match.masked, mask_id)), ufid)
         return slot
@@ -116,6 +120,7 @@ class Writer(RecordReader):
         record = self.record(slot)
         old = record.actions
         record.actions = reference
+        fault("writer.modified")
         self._retired_lists.append(old)
         self.control.generation += 1
 
@@ -141,6 +146,7 @@ class Writer(RecordReader):
             self._retract(slot)
         if slots:
             grace.wait()
+            fault("writer.waited")
         flows = [self.final(slot) for slot in slots]
         self._free_retired()
         return flows
@@ -222,9 +228,11 @@ class Writer(RecordReader):
     def _publish(self, slot: int, entry: tuple[MapId, bytes], ufid: Ufid | None) -> None:
         ref = abi.FlowRef(slot=slot)
         self._enter(entry[0], entry[1], ref)
+        fault("writer.entered")
         if ufid:
             self._enter(MapId.MAP_UFIDS, ufid_key(ufid), ref)
         self.record(slot).state = RecordState.RECORD_LIVE
+        fault("writer.published")
         self.control.n_flows += 1
         self.control.generation += 1
 
@@ -245,8 +253,10 @@ class Writer(RecordReader):
     def _retract(self, slot: int) -> None:
         record = self.record(slot)
         record.state = RecordState.RECORD_RETIRING
+        fault("writer.retiring")
         mask_id = record.key.mask_id
         self._withdraw(slot)
+        fault("writer.withdrawn")
         entry = self.mask_entry(mask_id)
         entry.flows -= 1
         if not entry.flows:
