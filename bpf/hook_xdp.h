@@ -148,6 +148,12 @@ INLINE enum drop_reason hook_refuses(hook_ctx *ctx, __u32 ifindex, __u64 size)
 }
 
 /* Send the frame; the program's verdict, HOOK_DROP when the port has no device. */
+/* Where a port's frames go: the kernel, which is given the port, knows whether that device is still there. */
+INLINE __u32 hook_device_of(__u32 port, const struct port_info *info)
+{
+	return info->ifindex;
+}
+
 INLINE int hook_send(hook_ctx *ctx, __u32 port, __u32 ifindex)
 {
 	return bpf_redirect_map(MAP(MAP_PORTS), port, XDP_DROP);
@@ -155,6 +161,11 @@ INLINE int hook_send(hook_ctx *ctx, __u32 port, __u32 ifindex)
 
 /* Only the other hook has these; no list that asks for them is carried out here. */
 INLINE enum drop_reason hook_send_copy(hook_ctx *ctx, __u32 ifindex, __u32 cut)
+{
+	return DROP_BAD_ACTIONS;
+}
+
+INLINE enum drop_reason hook_send_back(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 recirc_id)
 {
 	return DROP_BAD_ACTIONS;
 }

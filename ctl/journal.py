@@ -123,8 +123,8 @@ def left_behind() -> dict[str, list[Entry]]:
 
 
 def is_left(subject: str) -> bool:
-    """Whether an interrupted command left something of that subject."""
-    return bool(_left_of(FOLDER / subject))
+    """Whether an interrupted command left something of that subject, be it only an empty journal."""
+    return _left_of(FOLDER / subject) is not None
 
 
 def is_any_left() -> bool:
@@ -132,16 +132,17 @@ def is_any_left() -> bool:
     return FOLDER.exists()
 
 
-def _left_of(path: pathlib.Path) -> list[Entry]:
+def _left_of(path: pathlib.Path) -> list[Entry] | None:
+    """What a journal says that nobody is at work on; None when there is no such."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return []  # there is none, or the reader may not look
+        return None  # there is none, or the reader may not look
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return _entries(fd)
     except BlockingIOError:
-        return []
+        return None
     finally:
         os.close(fd)
 

@@ -111,6 +111,7 @@ def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
         notes = [port.kind] if port.kind != "netdev" else []
         notes += _HOOK_NOTES.get(port.hook, [])
         notes += _STATE_NOTES[port.state]
+        notes += [] if port.takes_redirects else ["no redirects"]
         click.echo(f"  port {port.number}: {port.name}" + (f" ({', '.join(notes)})" if notes else ""))
         if port.number in counters:
             c = counters[port.number]

@@ -1,8 +1,8 @@
 """Making devices ports of a datapath, and taking them away.
 
-A port has a tcx link and, unless it is on the tc hook alone, an XDP link before it.  XDP leaves to tc what
-it cannot do, and tc lets nothing pass: so tc is attached first and detached last, and no frame ever gets
-past the datapath.
+A port has a program on the tc hook and, unless it is on that alone, an XDP link before it.  XDP leaves to
+tc what it cannot do, and tc lets nothing pass: so tc is attached first and detached last, and no frame ever
+gets past the datapath.  On the tc hook that is a tcx link or, where there are none, a filter of clsact.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from ctl import abi
-from ctl.abi import DpLimit, MapId, PortKind
+from ctl.abi import ClsactUse, DpLimit, MapId, PortKind
 from ctl.datapath import Port
-from ctl.errors import Exists, NotFound, NotSupported, UsageError
+from ctl.errors import CtlError, Exists, NotFound, NotSupported, UsageError
 from ctl.faults import fault
-from ctl.kernel import bpffs, libbpf, places
-from ctl.kernel.datapath import KernelDatapath
+from ctl.kernel import bpffs, clsact, features, libbpf, places, redirect
+from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath
 from ctl.kernel.maps import Maps
 
 PROGRAM: Final = "dp_xdp"
-TC_PROGRAM: Final = "dp_tc"
 
 
 def attach(
@@ -38,23 +37,25 @@ def attach(
     gets the lowest free one from 1.  NotFound, Exists, UsageError, NotSupported; on any error nothing is
     changed.
     """
-    with datapath.hold(), contextlib.ExitStack() as undo:
+    with datapath.hold() as writer, contextlib.ExitStack() as undo:
         place = place_for(datapath, device, number, local=bool(local_name))
-        ifindex = datapath.netns.ifindex(device)
-        undo.callback(forget, datapath, place.number, keep=place.is_known)
-        _enter(datapath, place, ifindex)
-        _link_tc(datapath, device, ifindex, place.number)
-        generic = not tc_only and _link_xdp(datapath, device, ifindex, place.number)
-        kind = PortKind.PORT_INTERNAL if local_name else PortKind.PORT_NETDEV
-        info = abi.PortInfo(ifindex=ifindex, kind=kind, generic=generic, tc_only=tc_only)
-        _write_info(datapath.maps, place.number, info, local_name or device, device)
+        number, ifindex = place.number, datapath.netns.ifindex(device)
+        undo.callback(forget, datapath, number, keep=place.is_known)
+        info = abi.PortInfo(ifindex=ifindex, tc_only=tc_only)
+        _enter(datapath, place, info)
+        info.clsact = _attach_tc(datapath, device, ifindex, number)
+        info.generic = not tc_only and _link_xdp(datapath, device, ifindex, number)
+        info.no_redirect = not redirect.is_taken(datapath.netns, device, ifindex)
+        info.kind = PortKind.PORT_INTERNAL if local_name else PortKind.PORT_NETDEV
+        _write_info(datapath.maps, number, info, local_name or device, device)
         fault("attach.published")
+        if info.no_redirect or place.is_known:
+            writer.place_again(number)
         with datapath.netns.enter():
-            fd = datapath.maps.fd(MapId.MAP_PORTS)
-            libbpf.map_update(fd, ctypes.c_uint32(place.number), ctypes.c_uint32(ifindex))
+            libbpf.map_update(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number), ctypes.c_uint32(ifindex))
         fault("attach.redirected")
         undo.pop_all()
-        return next(port for port in datapath.ports() if port.number == place.number)
+        return next(port for port in datapath.ports() if port.number == number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +122,38 @@ def _choose_number(number: int | None, taken: dict[int, Port], *, local: bool) -
     return number
 
 
-def _enter(datapath: KernelDatapath, place: Place, ifindex: int) -> None:
-    """From now on the program knows the device, by an ifindex that no port has any more which has lost its own."""
+def _enter(datapath: KernelDatapath, place: Place, info: abi.PortInfo) -> None:
+    """From now on the program knows the device.  Ports that have lost theirs give up the ifindex, which may be its own.
+
+    What `forget` has to know is written down: a filter, which has no pin, is known by the ifindex alone.
+    """
     for port in datapath.ports():
         if not port.ifindex:
             forget(datapath, port.number, keep=True)
+    known = datapath.port_info(place.number)  # empty for a new port
+    known.ifindex = info.ifindex
+    known.clsact = ClsactUse.CLSACT_NONE if features.has("tcx") else ClsactUse.CLSACT_FOUND
+    _store_info(datapath.maps, place.number, known)
     if not place.is_known:
         _reset_stats(datapath.maps, place.number)
-    places.enter(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, place.number)
+    places.enter(datapath.maps.memory(MapId.MAP_PORT_OF), info.ifindex, place.number)
     fault("attach.entered")
 
 
-def _link_tc(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> None:
-    """Attach the program of the tc hook and pin the link.  NotSupported where there are no tcx links."""
+def _attach_tc(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> ClsactUse:
+    """Attach the program of the tc hook: by a link, which is pinned, or as a filter."""
     with _program(datapath, TC_PROGRAM) as program_fd:
+        if not features.has("tcx"):
+            use = clsact.attach(program_fd, datapath.netns, device, ifindex)
+            fault("attach.filter-made")
+            return use
         try:
             fd = libbpf.link_create_tcx(program_fd, ifindex)
         except OSError as e:
             raise NotSupported(f"{device} takes no tc program: {os.strerror(e.errno or 0)}") from e
     _pin(fd, bpffs.tc_link(datapath.name, number))
     fault("attach.tc-pinned")
+    return ClsactUse.CLSACT_NONE
 
 
 def _link_xdp(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> bool:
@@ -188,7 +201,7 @@ def forget(datapath: KernelDatapath, number: int, *, keep: bool = False) -> None
 
     ``keep``: the port stays, without a device.
     """
-    with datapath.hold():
+    with datapath.hold() as writer:
         with contextlib.suppress(OSError):
             libbpf.map_delete(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number))
         fault("attach.unredirected")
@@ -198,11 +211,19 @@ def forget(datapath: KernelDatapath, number: int, *, keep: bool = False) -> None
                 fault("attach.detached")
                 pin.unlink()
                 fault("attach.unpinned")
+        info = datapath.port_info(number)
+        if info.clsact:
+            with contextlib.suppress(CtlError):  # the namespace is gone, and all in it
+                own = info.clsact == ClsactUse.CLSACT_OWN
+                clsact.detach(datapath.tc_program_id, datapath.netns, info.ifindex, own=own)
+            fault("attach.filter-removed")
         places.leave(datapath.maps.memory(MapId.MAP_PORT_OF), number)
         fault("attach.left")
-        info = datapath.port_info(number) if keep else abi.PortInfo()
-        info.ifindex = 0
-        _store_info(datapath.maps, number, info)
+        kept = abi.PortInfo.from_buffer_copy(info) if keep else abi.PortInfo()
+        kept.ifindex = kept.clsact = 0
+        _store_info(datapath.maps, number, kept)
+        if info.no_redirect and not keep:
+            writer.place_again(number)
 
 
 def _write_info(maps: Maps, number: int, info: abi.PortInfo, name: str, device: str) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
@@ -19,13 +20,15 @@ from ctl.action import Actions
 from ctl.datapath import DatapathStats, Port, PortStats, check_executable, match_exists, no_flow, ufid_exists
 from ctl.errors import Absent, CtlError, NotFound, NotSupported
 from ctl.flow import Flow, FlowId, FlowKey, Match
-from ctl.kernel import bpffs, libbpf
-from ctl.kernel.maps import Maps, Sizes, name_of
+from ctl.kernel import bpffs, clsact, libbpf
+from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.records import RecordReader
 from ctl.kernel.writer import Writer
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
+
+TC_PROGRAM: Final = "dp_tc"
 
 
 def read_meta(name: str) -> abi.DpMeta | None:
@@ -199,8 +202,7 @@ class KernelDatapath:
 
     def port_info(self, number: int) -> Any:
         """What the program knows of a port, copied: an abi.PortInfo."""
-        size = ctypes.sizeof(abi.PortInfo)
-        return abi.PortInfo.from_buffer_copy(self.maps.memory(MapId.MAP_PORT_INFO), number * size)
+        return port_info(self.maps, number)
 
     def _device_names(self) -> dict[int, str]:
         """What devices are called now; none when the namespace is gone."""
@@ -211,7 +213,7 @@ class KernelDatapath:
 
     def _port(self, number: int, info: abi.PortInfo, names: dict[int, str]) -> Port:
         """A device that was renamed has its present name, and so has its port."""
-        ifindex = self._attached_ifindex(number)
+        ifindex = self._attached_ifindex(number, info)
         device, is_local = text(info.device), info.kind == PortKind.PORT_INTERNAL
         present = names.get(ifindex, device)
         return Port(
@@ -221,15 +223,28 @@ class KernelDatapath:
             kind=PortKind(info.kind).name.removeprefix("PORT_").lower(),
             ifindex=ifindex,
             state="attached" if ifindex else "moved" if self._is_elsewhere(number) else "gone",
+            takes_redirects=not info.no_redirect,
             hook="tc" if info.tc_only else "xdp/generic" if info.generic else "xdp/native",
         )
 
-    def _attached_ifindex(self, number: int) -> int:
+    @functools.cached_property
+    def tc_program_id(self) -> int:
+        """By which the kernel knows the program of the tc hook."""
+        with libbpf.opened(str(bpffs.folder(self.name) / TC_PROGRAM)) as fd:
+            return int(libbpf.info(fd, libbpf.ProgInfo).id)
+
+    def _attached_ifindex(self, number: int, info: Any) -> int:
         """The device that a port's program is attached to, in the ports' namespace; 0 when it is not there.
 
-        A device that moves to another namespace leaves its tcx link behind.
+        A device that moves to another namespace loses what it has on the tc hook.
         """
-        return self._link_ifindex(bpffs.tc_link(self.name, number))
+        if not info.clsact:
+            return self._link_ifindex(bpffs.tc_link(self.name, number))
+        try:
+            attached = clsact.is_attached(self.tc_program_id, self.netns, info.ifindex)
+        except Absent:
+            return 0
+        return int(info.ifindex) if attached else 0
 
     def _is_elsewhere(self, number: int) -> bool:
         """Whether a port's device moved to another namespace: it takes its XDP link along."""

@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyroute2  # noqa: F401 - the children are to have it
+
 from ctl import ethtool, faults, journal
 from ctl.cli.main import run as run_command
 from ctl.flow import Output
+from ctl.kernel import libbpf
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.lifecycle import datapath_names
 from ctl.kernel.maps import Sizes
@@ -213,7 +215,7 @@ class World:
             "namespaces": [ns.name for ns in namespaces],
             "devices": {ns.name: devices(ns) for ns in namespaces},
             "own devices": sorted(NetNs.current().devices()),
-            "pins": sorted(str(p) for p in Path("/sys/fs/bpf/ufid").rglob("*") if not p.name.startswith(("tb",))),
+            "pins": sorted(pins()),
             "mounts": sorted(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()),
             "run": sorted(str(p.relative_to(RUN)) for p in RUN.rglob("*") if p.name != "netns_mounted"),
             "datapaths": {name: inside(name) for name in (self.name, self.lab) if name in datapath_names()},
@@ -243,6 +245,16 @@ class World:
         while heard != set(ways) and time.monotonic() < deadline:
             heard |= self.talk()
         return heard == set(ways)
+
+
+def pins():
+    """What there is in our part of the BPF file system, but for the links of devices that are gone."""
+    return {str(pin) for pin in Path("/sys/fs/bpf/ufid").rglob("*") if pin.parent.name != "links" or is_attached(pin)}
+
+
+def is_attached(pin):
+    with libbpf.opened(str(pin)) as fd:
+        return libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex != 0
 
 
 def devices(ns):
