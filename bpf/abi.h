@@ -319,6 +319,7 @@ enum map_id {
 	MAP_UPCALLS = 18,
 	MAP_UPCALL_BUFFER = 19,
 	MAP_TC_PROGRAMS = 20,
+	MAP_TC_PORTS = 21,		/* as MAP_PORTS, which belongs to the XDP hook */
 };
 
 ABI_ASSERT(sizeof(struct flow_record) == 128);

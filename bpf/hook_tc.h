@@ -178,7 +178,7 @@ INLINE enum drop_reason hook_refuses(hook_ctx *ctx, __u32 ifindex, __u64 size)
  */
 INLINE __u32 hook_device_of(__u32 port, const struct port_info *info)
 {
-	const __u32 *ifindex = map_at(MAP(MAP_PORTS), port);
+	const __u32 *ifindex = map_at(MAP(MAP_TC_PORTS), port);
 
 	return ifindex ? *ifindex : 0;
 }

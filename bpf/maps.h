@@ -17,7 +17,7 @@
  *	tails		slot -> flow_tail		userspace both		as records
  *	actions		index -> action_unit		userspace both		new lists are refused
  *	free_slots	depth -> slot			userspace userspace	-
- *	ports		port number -> ifindex		userspace program	numbers end at 1023
+ *	ports, tc_ports	port number -> ifindex		userspace program	numbers end at 1023
  *	port_of		place -> port_place		userspace program	as ports, see port.h
  *	port_info	port number -> port_info	userspace both		as ports
  *	port_stats	port number -> port_stats	program	  userspace	as ports

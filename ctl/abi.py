@@ -194,6 +194,7 @@ class MapId(IntEnum):
     MAP_UPCALLS = 18
     MAP_UPCALL_BUFFER = 19
     MAP_TC_PROGRAMS = 20
+    MAP_TC_PORTS = 21
 
 
 class ActionUnit(Structure):
@@ -783,4 +784,4 @@ BTF_IDS: Final[dict[str, int]] = {
     "__u64": 9,
 }
 
-LAYOUT: Final = 0xf4b2a1d0
+LAYOUT: Final = 0x1a8b0c23

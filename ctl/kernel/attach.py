@@ -26,6 +26,7 @@ from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath
 from ctl.kernel.maps import Maps
 
 PROGRAM: Final = "dp_xdp"
+_OUTPUTS: Final = (MapId.MAP_PORTS, MapId.MAP_TC_PORTS)  # where each hook looks for the device of a port
 
 
 def attach(
@@ -52,8 +53,9 @@ def attach(
         if info.no_redirect or place.is_known:
             writer.place_again(number)
         with datapath.netns.enter():
-            libbpf.map_update(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number), ctypes.c_uint32(ifindex))
-        fault("attach.redirected")
+            for map_id in _OUTPUTS:
+                libbpf.map_update(datapath.maps.fd(map_id), ctypes.c_uint32(number), ctypes.c_uint32(ifindex))
+                fault("attach.redirected")
         undo.pop_all()
         return next(port for port in datapath.ports() if port.number == number)
 
@@ -197,14 +199,15 @@ def detach_link(pin: str) -> None:
 
 
 def forget(datapath: KernelDatapath, number: int, *, keep: bool = False) -> None:
-    """Undo every part of an attachment that is there.  XDP's output to the port ends first.
+    """Undo every part of an attachment that is there.  Output to the port ends first.
 
     ``keep``: the port stays, without a device.
     """
     with datapath.hold() as writer:
-        with contextlib.suppress(OSError):
-            libbpf.map_delete(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number))
-        fault("attach.unredirected")
+        for map_id in _OUTPUTS:
+            with contextlib.suppress(OSError):
+                libbpf.map_delete(datapath.maps.fd(map_id), ctypes.c_uint32(number))
+            fault("attach.unredirected")
         for pin in (bpffs.link(datapath.name, number), bpffs.tc_link(datapath.name, number)):
             if pin.exists():
                 detach_link(str(pin))

@@ -110,6 +110,7 @@ SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_UPCALLS: _without_btf(libbpf.MAP_RINGBUF, "", lambda _: UPCALL_RING_SIZE),
     MapId.MAP_UPCALL_BUFFER: _per_cpu("upcall_buffer", _one),
     MapId.MAP_TC_PROGRAMS: _without_btf(libbpf.MAP_PROG_ARRAY, "__u32", lambda _: abi.ProgramId.PROGRAMS),
+    MapId.MAP_TC_PORTS: _without_btf(libbpf.MAP_DEVMAP, "__u32", _ports),
 }
 
 
