@@ -55,18 +55,38 @@ class End:
     said: str
 
 
-def run(arguments, prepare=lambda: None, kill_after_s=None):
+@dataclass(frozen=True)
+class Child:
+    """A command at work."""
+
+    pid: int
+    said: object
+
+
+def started(arguments, prepare=lambda: None):
     """A command line in a child; ``prepare`` is called there first."""
-    with tempfile.TemporaryFile("w+") as said:
-        child = os.fork()
-        if not child:
-            _child(arguments, prepare, said.fileno())
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            os.kill(child, signal.SIGKILL)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by ended()
+    pid = os.fork()
+    if not pid:
+        _child(arguments, prepare, said.fileno())
+    return Child(pid, said)
+
+
+def ended(child):
+    """Wait for a command's end."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+    with child.said as said:
         said.seek(0)
         return End(status, said.read())
+
+
+def run(arguments, prepare=lambda: None, kill_after_s=None):
+    """A command's whole life."""
+    child = started(arguments, prepare)
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.kill(child.pid, signal.SIGKILL)
+    return ended(child)
 
 
 def _child(arguments, prepare, out):
@@ -293,6 +313,7 @@ class Case:
         self.begin()
         self.before = self.world.snapshot()
         self.points = points_of(self.arguments)
+        _learned[tuple(self.arguments)] = self.points
         self.after = self.world.snapshot()
         assert self.before != self.after
 
@@ -319,6 +340,16 @@ class Case:
         return [self.before, self.after]
 
 
+_learned = {}
+
+
+def learned(case):
+    """The fault points that a command reaches, from an earlier run if there was one."""
+    if tuple(case.arguments) not in _learned:
+        case.learn()
+    return set(_learned[tuple(case.arguments)])
+
+
 def difference(now, before, after):
     """What is neither as it was before nor as it should be after."""
     lines = [
@@ -331,6 +362,7 @@ def difference(now, before, after):
 
 def cases(world):
     """Every command that changes something, by name."""
+    world = world or World("nobody")
     name, lab = world.name, world.lab
     quiet = ["--dp", name, "mod-flow", str(UFIDS[1]), "2"]  # changes nothing
     first = f"{UFIDS[1]},in_port(1),eth(dst=02:00:00:00:00:02),eth_type(0x88b5)"
