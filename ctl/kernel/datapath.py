@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import functools
 import pathlib
 from collections.abc import Iterator
@@ -17,10 +18,19 @@ from typing import Any, Final, Self
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
-from ctl.datapath import DatapathStats, Port, PortStats, check_executable, match_exists, no_flow, ufid_exists
+from ctl.datapath import (
+    DatapathStats,
+    Port,
+    PortStats,
+    check_executable,
+    match_exists,
+    no_flow,
+    out_of_memory,
+    ufid_exists,
+)
 from ctl.errors import Absent, CtlError, NotFound, NotSupported
 from ctl.flow import Flow, FlowId, FlowKey, Match
-from ctl.kernel import bpffs, clsact, libbpf
+from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.records import RecordReader
 from ctl.kernel.writer import Writer
@@ -45,6 +55,15 @@ def read_meta(name: str) -> abi.DpMeta | None:
         return None
     meta = abi.DpMeta.from_buffer_copy(raw)
     return meta if meta.abi_version else None
+
+
+def _link_ifindex(pin: pathlib.Path) -> int:
+    """What a link is attached to, in whichever namespace that is; 0 when it is gone."""
+    try:
+        with libbpf.opened(str(pin)) as fd:
+            return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)
+    except FileNotFoundError:
+        return 0
 
 
 def text(octets: Any) -> str:
@@ -123,9 +142,14 @@ class KernelDatapath:
         """See `ctl.datapath.Datapath`."""
         check_actions(actions, match.masked, match.mask)
         check_executable(actions)
-        with self.hold() as writer:
-            self._refuse_existing(writer, match, ufid)
-            return self._at(writer, writer.insert(match, actions, ufid))
+        try:
+            with self.hold() as writer:
+                self._refuse_existing(writer, match, ufid)
+                return self._at(writer, writer.insert(match, actions, ufid))
+        except OSError as e:  # what was begun is undone by now
+            if e.errno != errno.ENOMEM:
+                raise
+            raise out_of_memory(self.name) from e
 
     def _refuse_existing(self, table: RecordReader, match: Match, ufid: Ufid | None) -> None:
         if ufid is not None and table.slot_of_ufid(ufid) is not None:
@@ -213,7 +237,7 @@ class KernelDatapath:
 
     def _port(self, number: int, info: abi.PortInfo, names: dict[int, str]) -> Port:
         """A device that was renamed has its present name, and so has its port."""
-        ifindex = self._attached_ifindex(number, info)
+        ifindex = self._ifindex(number)
         device, is_local = text(info.device), info.kind == PortKind.PORT_INTERNAL
         present = names.get(ifindex, device)
         return Port(
@@ -227,36 +251,24 @@ class KernelDatapath:
             hook="tc" if info.tc_only else "xdp/generic" if info.generic else "xdp/native",
         )
 
+    def _ifindex(self, number: int) -> int:
+        """A port's device in the ports' namespace; 0 when it is not there.
+
+        The kernel takes a device out of this map when it is deleted or moves to another namespace.
+        """
+        found = ctypes.c_uint32()
+        libbpf.map_lookup(self.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number), found)
+        return found.value
+
+    def _is_elsewhere(self, number: int) -> bool:
+        """Whether a port's device moved to another namespace: it takes its links along."""
+        return any(map(_link_ifindex, (bpffs.link(self.name, number), bpffs.tc_link(self.name, number))))
+
     @functools.cached_property
     def tc_program_id(self) -> int:
         """By which the kernel knows the program of the tc hook."""
         with libbpf.opened(str(bpffs.folder(self.name) / TC_PROGRAM)) as fd:
             return int(libbpf.info(fd, libbpf.ProgInfo).id)
-
-    def _attached_ifindex(self, number: int, info: Any) -> int:
-        """The device that a port's program is attached to, in the ports' namespace; 0 when it is not there.
-
-        A device that moves to another namespace loses what it has on the tc hook.
-        """
-        if not info.clsact:
-            return self._link_ifindex(bpffs.tc_link(self.name, number))
-        try:
-            attached = clsact.is_attached(self.tc_program_id, self.netns, info.ifindex)
-        except Absent:
-            return 0
-        return int(info.ifindex) if attached else 0
-
-    def _is_elsewhere(self, number: int) -> bool:
-        """Whether a port's device moved to another namespace: it takes its XDP link along."""
-        return self._link_ifindex(bpffs.link(self.name, number)) != 0
-
-    @staticmethod
-    def _link_ifindex(pin: pathlib.Path) -> int:
-        try:
-            with libbpf.opened(str(pin)) as fd:
-                return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)
-        except FileNotFoundError:
-            return 0
 
     def port_stats(self) -> dict[int, PortStats]:
         """See `ctl.datapath.Datapath`."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ctl import netlink
-from ctl.errors import UsageError, VerifierError
-from ctl.kernel import grace, libbpf
+from ctl.errors import CtlError, UsageError, VerifierError
+from ctl.kernel import grace, guard, libbpf
 from ctl.netns import NetNs
 
 VARIABLE: Final = "CTL_WITHOUT"
@@ -92,6 +92,15 @@ def _xdp_features() -> bool:
     return netlink.xdp_features(NetNs.current(), _LOOPBACK) is not None
 
 
+def _device_netns() -> bool:
+    try:
+        for prog_type, hook in ((libbpf.PROG_XDP, guard.XDP), (libbpf.PROG_SCHED_CLS, guard.TC)):
+            os.close(libbpf.prog_load(prog_type, "try_netns", guard.trial(hook)))
+    except (CtlError, OSError):
+        return False
+    return True
+
+
 FEATURES: Final[dict[str, Feature]] = {
     feature.name: feature
     for feature in (
@@ -122,6 +131,13 @@ FEATURES: Final[dict[str, Feature]] = {
             since="6.3",
             instead="a list of the drivers that do",
             tried=_xdp_features,
+        ),
+        Feature(
+            name="device_netns",
+            purpose="seeing that a frame's device has moved to another network namespace",
+            since="6.2, with BTF",
+            instead="nothing: what it receives is taken for the frames of the port whose ifindex it got there, if any",
+            tried=_device_netns,
         ),
     )
 }

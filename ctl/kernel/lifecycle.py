@@ -122,7 +122,7 @@ def _make(name: str, sizes: Sizes, namespace: NetNs) -> abi.DpMeta:
     (folder / "links").mkdir()
     fds = mapping.create_all(sizes)
     try:
-        programs = program.load_all(fds)
+        programs = program.load_all(fds, namespace)
         try:
             meta = _meta(name, sizes, namespace, programs[PROGRAM])
             libbpf.map_update(fds[MapId.MAP_META], ctypes.c_uint32(0), meta)

@@ -12,7 +12,9 @@ from typing import Final
 from ctl.abi import MapId, ProgramId
 from ctl.errors import Failure
 from ctl.kernel import compile as compiler
-from ctl.kernel import features, libbpf
+from ctl.kernel import features, guard, libbpf
+from ctl.kernel.guard import Guarded
+from ctl.netns import NetNs
 
 _LD_IMM64: Final = 0x18
 _PSEUDO_MAP_FD: Final = 1
@@ -55,6 +57,7 @@ class _Hook:
     called: dict[ProgramId, str]
     map_id: MapId
     load: Callable[[str, bytes, Mapping[MapId, int]], int]
+    guard: Guarded
 
 
 _HOOKS: Final = (
@@ -63,25 +66,28 @@ _HOOKS: Final = (
         called={ProgramId.PROGRAM_AGAIN: "dp_xdp_again", ProgramId.PROGRAM_ACTIONS: "dp_xdp_actions"},
         map_id=MapId.MAP_PROGRAMS,
         load=load_xdp,
+        guard=guard.XDP,
     ),
     _Hook(
         entry="dp_tc",
         called={ProgramId.PROGRAM_AGAIN: "dp_tc_again", ProgramId.PROGRAM_ACTIONS: "dp_tc_actions"},
         map_id=MapId.MAP_TC_PROGRAMS,
         load=load_tc,
+        guard=guard.TC,
     ),
 )
 
 
-def load_all(fds: Mapping[MapId, int]) -> dict[str, int]:
+def load_all(fds: Mapping[MapId, int], namespace: NetNs) -> dict[str, int]:
     """The programs of both hooks in the variant for this kernel: the fds of those to attach, by name.
 
-    The maps of programs keep the others.  CompileError, VerifierError.
+    They are for ports in ``namespace``.  The maps of programs keep the others.  CompileError, VerifierError.
     """
     loaded: dict[str, int] = {}
     try:
         for hook in _HOOKS:
-            loaded[hook.entry] = _load_hook(hook, fds, variant())
+            before = guard.prologue(hook.guard, namespace.cookie) if features.has("device_netns") else b""
+            loaded[hook.entry] = _load_hook(hook, fds, variant(), before)
     except BaseException:
         for fd in loaded.values():
             os.close(fd)
@@ -94,11 +100,11 @@ def variant() -> tuple[str, ...]:
     return ("HAVE_MAY_GOTO",) if features.has("may_goto") else ()
 
 
-def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...]) -> int:
+def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...], before: bytes) -> int:
     for number, name in hook.called.items():
         fd = hook.load(name, compiler.bytecode(name, defines)[0], fds)
         try:
             libbpf.map_update(fds[hook.map_id], ctypes.c_uint32(number), ctypes.c_uint32(fd))
         finally:
             os.close(fd)
-    return hook.load(hook.entry, compiler.bytecode(hook.entry, defines)[0], fds)
+    return hook.load(hook.entry, before + compiler.bytecode(hook.entry, defines)[0], fds)

@@ -33,9 +33,7 @@ def world():
 def small_programs(request, monkeypatch):
     if getattr(request.node, "callspec", None) and request.node.callspec.params.get("name") in LOADING:
         request.getfixturevalue("world").without_datapath()
-        monkeypatch.setattr(
-            program, "_load_hook", lambda hook, fds, _defines: hook.load(hook.entry, DROP[hook.entry], fds)
-        )
+        monkeypatch.setattr(program, "_load_hook", lambda hook, fds, *_: hook.load(hook.entry, DROP[hook.entry], fds))
 
 
 # r0 = what drops a frame there; exit
@@ -43,6 +41,12 @@ DROP = {
     entry: bytes((0xB7, 0, 0, 0, verdict, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0))
     for entry, verdict in (("dp_xdp", 1), ("dp_tc", 2))
 }
+
+
+@pytest.fixture
+def name(request):
+    """Of the case, for tests that have no more use for it."""
+    return request.param
 
 
 @pytest.fixture
@@ -122,11 +126,10 @@ def test_death_during_the_repair(world, case, name):
         assert world.snapshot() == case.after, point
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_death_at_random_lines(case, name):
+@pytest.mark.parametrize("name", NAMES, indirect=True)
+def test_death_at_random_lines(case):
     """With the seed of the message a failure can be had again: tests/long_kills.py --seed."""
     seed = time.time_ns()
-    print(f"{name}: seed {seed}")
     died = crash.random_deaths(case, RANDOM_DEATHS, seed)
     assert died == RANDOM_DEATHS, f"seed {seed}"
 
