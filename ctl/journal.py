@@ -47,9 +47,12 @@ class Journal:
 
     def note(self, undo: str, **facts: Any) -> None:
         """A step is about to be taken: ``undo`` names what takes it back, given these facts."""
-        entry = {"undo": undo, **facts}
-        os.write(self._fd, json.dumps(entry).encode() + b"\n")  # at once: one call, appended
-        self.entries.append(entry)
+        self.note_all([{"undo": undo, **facts}])
+
+    def note_all(self, entries: list[Entry]) -> None:
+        """Several steps are about to be taken.  All are noted or none: a removal is never half undone."""
+        os.write(self._fd, b"".join(json.dumps(entry).encode() + b"\n" for entry in entries))  # one call, appended
+        self.entries += entries
         fault("journal.noted")
 
     def undo_with(self, undo: Undo) -> None:

@@ -169,12 +169,13 @@ def down(context: Context, force: bool) -> None:
     name = lab_name(context)
     with begun(lab_subject(name), context.timeout_s, context.note) as noted:
         found = noted.was_left
-        for namespace in find_leftovers(name):
-            noted.note("namespace", name=namespace)
+        entries = [{"undo": "namespace", "name": namespace} for namespace in find_leftovers(name)]
         if name in bpffs.names():
-            noted.note("whole datapath", name=name)
+            noted.note_all([*entries, {"undo": "whole datapath", "name": name}])
             delete_datapath(name, context.timeout_s, context.note)
             found = True
+        else:
+            noted.note_all(entries)
         gone = destroy(name)
         bpffs.unmount_if_ours()
         release_run_dir()

@@ -171,6 +171,8 @@ class World:
         self._sockets = {}
 
     def __enter__(self):
+        self.without_datapath()
+        self.without_lab()
         for ns in (self.home, self.far):
             remove_namespace(ns)
             ns.create()
