@@ -47,8 +47,8 @@ def _kill(name, case, each, seed):
         sys.stderr.write(f"{name}: seed {seed}\n")
         raise
     sys.stdout.write(
-        f"{name}: {at_points} of {len(points)} deaths at {len(case.points)} fault points, {at_lines} of {each} at lines,"
-        f" {at_moments} of {each} at moments, all repaired ({time.monotonic() - began:.0f} s, seed {seed})\n"
+        f"{name}: {at_points} of {len(points)} deaths at {len(case.points)} fault points, {at_lines} of {each} at"
+        f" lines, {at_moments} of {each} at moments, all repaired ({time.monotonic() - began:.0f} s, seed {seed})\n"
     )
     sys.stdout.flush()
 

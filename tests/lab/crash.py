@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +21,8 @@ from pathlib import Path
 
 import pyroute2  # noqa: F401 - the children are to have it
 
+import ctl
+import netns_lab
 from ctl import ethtool, faults, journal
 from ctl.cli.main import run as run_command
 from ctl.flow import Output
@@ -35,8 +38,7 @@ from netns_lab.build import find_leftovers
 from tests.bpf.audit import audit, occupancy
 from tests.bpf.harness import match_of
 
-ROOT = Path(__file__).resolve().parents[2]
-OURS = (str(ROOT / "ctl"), str(ROOT / "netns-lab"), str(ROOT / ".venv" / "src"))
+OURS = tuple(str(Path(package.__file__).parent) for package in (ctl, netns_lab))
 RUN = Path("/run/ufid-datapath")
 PORTS = (1, 2, 3)
 UFIDS = {number: Ufid(bytes((number,)) * 16) for number in PORTS}
@@ -188,10 +190,16 @@ class World:
         for ns in (self.home, self.far):
             remove_namespace(ns)
 
-    def plug_in(self, number):
-        """A cable between p and q of that number, and an ear at its end."""
+    def plug_in(self, number, ifindex=None):
+        """A cable between p and q of that number, and an ear at its end.  ``ifindex``: of p, where it matters."""
         with Links(self.home) as links, Links(self.far) as peers:
-            links.create_veth(VethEnd(name=f"p{number}"), VethEnd(name=f"q{number}"), self.far)
+            if ifindex is None:
+                links.create_veth(VethEnd(name=f"p{number}"), VethEnd(name=f"q{number}"), self.far)
+            else:
+                index, peer = ("index", str(ifindex)), ("peer", "name", f"q{number}", "netns", self.far.name)
+                with self.home.enter():
+                    command = ["ip", "link", "add", f"p{number}", *index, "type", "veth", *peer]
+                    subprocess.run(command, check=True)
             for ns, side, device in ((self.home, links, f"p{number}"), (self.far, peers, f"q{number}")):
                 disable_ipv6(ns, device)
                 side.set_up(device)
@@ -246,14 +254,15 @@ class World:
     def talk(self):
         """A frame from every peer.  Whatever arrived where it may not is in ``strays``, now or later."""
         for number, mouth in self._sockets.items():
-            mouth.send(bytes.fromhex("02000000000202000000000188b5") + bytes((number,)) * 46)
+            with contextlib.suppress(OSError):  # its device may be gone
+                mouth.send(bytes.fromhex("02000000000202000000000188b5") + bytes((number,)) * 46)
         return self.listen()
 
     def listen(self):
         """(from, to) of all frames that have arrived."""
         heard = set()
         for number, ear in self._sockets.items():
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):  # there is no more, or its device is gone
                 while True:
                     frame, address = ear.recvfrom(2048)
                     if address[2] != socket.PACKET_OUTGOING:
