@@ -26,6 +26,7 @@ from ctl.faults import fault
 from ctl.netns import NetNs
 
 FILE: Final = pathlib.Path("/run/ufid-datapath/offloads.json")
+_NEW: Final = FILE.with_suffix(".new")
 
 _SWITCHED_ON: Final = (Feature.GRO,)
 _SWITCHED_OFF: Final = (Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN)
@@ -77,7 +78,7 @@ def give_back(is_holder: Callable[[str], bool]) -> None:
 
     One that is gone, or that refuses, is forgotten.
     """
-    if not FILE.exists():
+    if not FILE.exists() and not _NEW.exists():
         return
     with _locked():
         kept, free = released(_read(), is_holder)
@@ -127,7 +128,7 @@ def _write(known: list[Found]) -> None:
     """The whole file anew, or none where nothing is known: a reader sees the old one or the new one."""
     if not known:
         FILE.unlink(missing_ok=True)
+        _NEW.unlink(missing_ok=True)
         return
-    new = FILE.with_suffix(".new")
-    new.write_text(json.dumps([asdict(found) for found in known]), encoding="ascii")
-    os.replace(new, FILE)
+    _NEW.write_text(json.dumps([asdict(found) for found in known]), encoding="ascii")
+    os.replace(_NEW, FILE)

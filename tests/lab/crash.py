@@ -247,7 +247,7 @@ class World:
             "own devices": sorted(NetNs.current().devices()),
             "pins": sorted(pins()),
             "mounts": sorted(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()),
-            "run": sorted(str(p.relative_to(RUN)) for p in RUN.rglob("*") if p.name != "netns_mounted"),
+            "run": sorted(str(p.relative_to(RUN)) for p in RUN.rglob("*") if p.is_file() and p.name != "netns_mounted"),
             "datapaths": {name: inside(name) for name in (self.name, self.lab) if name in datapath_names()},
         }
 

@@ -12,7 +12,7 @@ from ctl.kernel import attach, features, places
 from ctl.kernel.datapath import KernelDatapath
 from ctl.manage import add_port
 from ctl.netns import NetNs
-from ctl.ports import Links, VethEnd
+from ctl.ports import Links, VethEnd, remove_namespace
 from tests.lab import crash
 from tests.lab.commands import Ctl
 
@@ -100,14 +100,10 @@ def test_a_device_that_moved_is_no_port_although_it_got_the_ifindex_of_one(world
     elsewhere = NetNs.named(f"ctl-{world.name}-else")
     elsewhere.create()
     try:
-        with Links(elsewhere) as links:
-            links.create_veth(VethEnd(name="a"), VethEnd(name="b"))
-        in_ns(elsewhere, "ip", "link", "add", "c", "index", str(own), "type", "veth", "peer", "name", "d")
-        taken = set(elsewhere.devices().values())
-        for index in range(2, wanted):
-            if index not in taken:
-                in_ns(elsewhere, "ip", "link", "add", f"f{index}", "index", str(index), "type", "veth", "peer", "name",
-                      f"g{index}", "index", str(1000 + index))  # fmt: skip
+        for index in range(2, wanted):  # p1's own among them, so that it gets the next one
+            peer = ("peer", "name", f"g{index}", "netns", world.far.name)
+            in_ns(elsewhere, "ip", "link", "add", f"f{index}", "index", str(index), "type", "veth", *peer)
+        assert own in elsewhere.devices().values()
         in_ns(world.home, "ip", "link", "set", "p1", "netns", elsewhere.name)
         in_ns(elsewhere, "ip", "link", "set", "p1", "up")
         assert elsewhere.ifindex("p1") == wanted, "the kernel gave it another ifindex than this test is about"
@@ -128,8 +124,7 @@ def test_a_device_that_moved_is_no_port_although_it_got_the_ifindex_of_one(world
         with Links(elsewhere) as links:
             assert not links.get("p1").has_xdp
     finally:
-        delete(elsewhere, "p1")
-        elsewhere.delete()
+        remove_namespace(elsewhere)
 
 
 def test_a_moved_device_that_is_back_is_its_port_again(world, ctl):
