@@ -19,6 +19,7 @@ import errno
 import os
 import pathlib
 import re
+import shlex
 import struct
 from typing import Final
 
@@ -116,7 +117,7 @@ def absent(name: str) -> Absent:
         if place != MOUNT_POINT and (place / ROOT.name / name).is_dir():
             return Absent(
                 f"there is no datapath {name} in {MOUNT_POINT}, but there is one in {place}",
-                f"{ENVIRONMENT}={place} ctl ...",
+                f"{ENVIRONMENT}={shlex.quote(str(place))} ctl ...",
             )
     return Absent(f"there is no datapath {name}", f"ctl add-dp {name}, or ctl up for a lab")
 

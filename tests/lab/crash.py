@@ -25,6 +25,7 @@ import ctl
 import netns_lab
 from ctl import ethtool, faults, journal
 from ctl.cli.main import run as run_command
+from ctl.errors import Absent, NotSupported
 from ctl.flow import Output
 from ctl.kernel import libbpf
 from ctl.kernel.datapath import KernelDatapath
@@ -248,7 +249,7 @@ class World:
             "pins": sorted(pins()),
             "mounts": sorted(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()),
             "run": sorted(str(p.relative_to(RUN)) for p in RUN.rglob("*") if p.is_file() and p.name != "netns_mounted"),
-            "datapaths": {name: inside(name) for name in (self.name, self.lab) if name in datapath_names()},
+            "datapaths": {name: inside(name) for name in (self.name, self.lab) if is_readable(name)},
         }
 
     def talk(self):
@@ -296,6 +297,12 @@ def devices(ns):
             features = sorted(feature.name for feature in ethtool.features(ns, device))
             found[device] = (links.get(device).has_xdp, features)
     return found
+
+
+def is_readable(name):
+    with contextlib.suppress(Absent, NotSupported), KernelDatapath(name):
+        return True
+    return False
 
 
 def inside(name):

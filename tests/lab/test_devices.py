@@ -1,14 +1,15 @@
 """Devices of ports are renamed, deleted, moved and replaced: no frame is taken for another port's, nor sent to one."""
 
+import ctypes
 import os
 import re
 
 import pytest
 
-from ctl import ethtool
+from ctl import abi, ethtool
 from ctl.abi import DpLimit, MapId
 from ctl.errors import TableFull
-from ctl.kernel import attach, features, places
+from ctl.kernel import attach, features, libbpf, places
 from ctl.kernel.datapath import KernelDatapath
 from ctl.manage import add_port
 from ctl.netns import NetNs
@@ -219,6 +220,28 @@ def test_a_full_table_of_ports_loses_nothing(world):
         assert world.hears((1, 2), (2, 1), (3, 1))
     finally:
         delete(world.home, "m1")
+
+
+def test_a_datapath_of_another_version_is_changed_by_nothing_but_its_removal(world, ctl):
+    """Every command says so and what to do, and it goes on forwarding."""
+    with KernelDatapath(world.name) as datapath:
+        meta = abi.DpMeta.from_buffer_copy(datapath.meta)
+        meta.layout ^= 0x55
+        libbpf.map_update(datapath.maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
+    before = world.snapshot()["pins"]
+    home = f"netns={world.home.name}"
+    for command in (
+        ["show"], ["dump-flows"], ["add-flow", "in_port(1),eth()", "2"], ["mod-flow", str(crash.UFIDS[1]), "drop"],
+        ["del-flows"], ["add-if", f"p3,{home}"], ["del-if", "1"],
+    ):  # fmt: skip
+        assert f"remove it: ctl del-dp {world.name}" in ctl(*command, status=6).err
+    assert "made by another version" in ctl("status", status=1).out
+    ctl("add-dp", world.name, "--netns", world.home.name, status=4)
+    assert world.snapshot()["pins"] == before
+    assert world.hears((1, 2), (2, 1), (3, 1))
+    ctl("del-dp", world.name)
+    assert world.snapshot()["pins"] == []
+    delete(world.home, world.name)  # of that version nothing is known but the name
 
 
 def test_a_kernel_that_does_not_tell_namespaces_is_served_without_the_guard(world, monkeypatch):
