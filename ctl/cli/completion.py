@@ -62,7 +62,7 @@ class Bash(shell_completion.BashComplete):
 
 @click.command(
     epilog=examples(
-        'eval "$(ctl completion bash)"', "ctl completion zsh >/usr/local/share/zsh/site-functions/_ctl",
+        'eval "$(ctl completion bash)"', "ctl completion zsh >~/.zfunc/_ctl",
         "ctl completion fish >~/.config/fish/completions/ctl.fish",
     )
 )  # fmt: skip

@@ -20,7 +20,7 @@ DEFAULT_MAX_MASKS: Final = 64
 _HOOK_NOTES: Final = {"xdp/generic": ["generic XDP"], "tc": ["tc only"]}
 
 
-@click.command("add-dp", epilog=examples("ctl add-dp br0", "ctl add-dp br0 --max-flows 1000000 --netns blue"))
+@click.command("add-dp", epilog=examples("ctl add-dp br0", "ctl add-dp br1 --max-flows 100000 --netns blue"))
 @click.option("--max-flows", type=int, default=DEFAULT_MAX_FLOWS, show_default=True, metavar="N",
               help="How many flows it can hold.")  # fmt: skip
 @click.option("--max-masks", type=int, default=DEFAULT_MAX_MASKS, show_default=True, metavar="N",
@@ -171,7 +171,9 @@ def _device(argument: str) -> _Device:
     return _Device(name=name, number=number, netns=netns, tc_only=tc_only)
 
 
-@click.command("add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl add-if p3,netns=blue eth3,hook=tc"))
+@click.command(
+    "add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl --dp br1 add-if eth3,netns=blue,hook=tc")
+)
 @click.option("--force", is_flag=True, help="Even a device that carries the default route.")
 @click.argument("devices", metavar="DEV[,OPTION]...", nargs=-1, required=True, shell_complete=complete("devices"),
                 help="A device, with port_no=N, hook=xdp, hook=tc or netns=NAME behind commas.")  # fmt: skip
@@ -214,7 +216,10 @@ def added_to_dict(datapath: str, added: Added) -> dict[str, Any]:
                 help="A port's device, name or number.")  # fmt: skip
 @pass_context
 def del_if(context: Context, ports: tuple[str, ...]) -> None:
-    """Take ports out of the datapath.  The devices stay."""
+    """Take ports out of the datapath.
+
+    The devices stay.
+    """
     from ctl.kernel.attach import detach
 
     with context.open() as datapath:

@@ -62,7 +62,10 @@ def _which(datapath: KernelDatapath, argument: str) -> FlowId:
 @click.argument("actions", metavar="ACTIONS", help="What becomes of its packets: ports, edits, or 'drop'.")
 @pass_context
 def add_flow(context: Context, flow: str, actions: str) -> None:
-    """Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key."""
+    """Install a flow.
+
+    With 'ufid:...' in FLOW it is named by that, else by its key.
+    """
     with context.open() as datapath:
         parsed = parse_flow(flow, port_number(datapath))
         action_list = parse_actions(actions, port_number(datapath))
@@ -132,7 +135,10 @@ def del_flow(context: Context, flow: str, statistics: bool) -> None:
 @click.command("del-flows", epilog=examples("ctl del-flows", "ctl --dp br0 -o json del-flows"))
 @pass_context
 def del_flows(context: Context) -> None:
-    """Remove all flows.  With -v or in JSON, say how many there were."""
+    """Remove all flows.
+
+    With -v or in JSON, say how many there were.
+    """
     with context.open() as datapath:
         count = datapath.flow_flush()
     if context.output != "text":
@@ -141,7 +147,7 @@ def del_flows(context: Context) -> None:
         context.note(f"{count} flows removed from {datapath.name}")
 
 
-@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o json dump-flows | jq '.flows[].ufid'"))
+@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o jsonl dump-flows"))
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
 @pass_context
