@@ -42,9 +42,9 @@ _ACTIONS: Final = f"""
 Actions are a list of up to {MAX_ACTIONS}, carried out in order; an empty list drops. A port sends the packet there,
 drop or drop(REASON) drops it, and the others change what the following ones send:
 """
-_ACTION_LIST: Final = (
-    "push_vlan(vid=5,pcp=0)", "pop_vlan", f"set(FIELD(...)) where FIELD is one of {', '.join(SETTABLE)}",
-    "trunc(OCTETS)", "hash(hash_l4(0))", "recirc(ID)", "userspace(pid=1,userdata(0102))",
+ACTIONS_SHOWN: Final = (
+    "push_vlan(vid=5,pcp=0)", "pop_vlan", "set(udp(dst=53))", "set(eth(dst=02:00:00:00:00:01))", "trunc(100)",
+    "hash(l4(0))", "recirc(1)", "userspace(pid=1,userdata(0102))",
 )  # fmt: skip
 _OUTPUT: Final = """
 Data goes to standard output, everything else to standard error. With -o json a command that has data prints one
@@ -142,7 +142,8 @@ def page() -> str:
         for entry in group:
             lines += _command(entry)
     lines += [
-        ".SH FLOW SYNTAX", *_prose(_FLOWS), *_lines(_fields()), *_prose(_ACTIONS), *_lines(_ACTION_LIST),
+        ".SH FLOW SYNTAX", *_prose(_FLOWS), *_lines(_fields()), *_prose(_ACTIONS), *_lines(ACTIONS_SHOWN),
+        *_prose(f"What set() takes: {', '.join(SETTABLE)}, each with a mask if need be."),
         ".SH OUTPUT", *_prose(_OUTPUT), *_terms(_schemas()),
         ".SH EXIT STATUS", *_terms(_exit_statuses()),
         ".SH ENVIRONMENT", *_terms(_ENVIRONMENT),

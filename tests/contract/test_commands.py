@@ -10,6 +10,8 @@ import pytest
 from ctl.cli import names
 from ctl.cli.main import COMMANDS, cli
 from ctl.cli.manual import entries, top
+from ctl.devtools import gen_man
+from ctl.text import parse_actions
 
 ENTRIES = {entry.name: entry for group in entries().values() for entry in group}
 METAVAR = re.compile(r"[A-Z]+|\[[a-z0-9]+(\|[a-z0-9]+)+\]")  # FILE, or a choice
@@ -73,6 +75,11 @@ def test_what_is_generated_is_current(checkout, generator):
     check = [sys.executable, "-m", f"ctl.devtools.{generator}", "--check"]
     result = subprocess.run(check, cwd=checkout, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("action", gen_man.ACTIONS_SHOWN)
+def test_actions_that_the_manual_page_shows_are_actions(action):
+    assert action.startswith(parse_actions(action)[0].name.partition("(")[0])
 
 
 def test_the_manual_page_has_its_sections(checkout):
