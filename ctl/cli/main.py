@@ -147,7 +147,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit status."""
     verbose = "-v" in arguments or "--verbose" in arguments
     if COMPLETE_VARIABLE in os.environ:
-        from ctl.cli import completion  # noqa: F401 - makes bash's protocol known to click
+        from ctl.cli import completion  # noqa: F401 - makes our scripts' side known to click
     try:
         result = cli.main(args=list(arguments), prog_name="ctl", standalone_mode=False)
     except BaseException as e:  # noqa: BLE001 - the last line of defence: no traceback for users
