@@ -59,7 +59,7 @@ def shell(context: Context, host: str) -> int:
 @click.command(
     epilog=examples(
         "ctl send h1 h2 --udp --count 101",
-        'ctl send h2 h3 --scapy \'Ether(dst="02:00:00:00:00:03")/IP(dst="198.18.0.3")/ICMP()\'',
+        'ctl send h1 h2 --scapy \'Ether(src="02:00:00:00:00:01",dst="02:00:00:00:00:02",type=0x88b5)/b"hello"\'',
     )
 )
 @click.argument("source", metavar="FROM", shell_complete=complete("hosts"), help="The host that sends, such as h1.")
