@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import subprocess
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -78,3 +80,40 @@ def test_what_is_printed_is_what_the_schemas_say(checkout, output):
                 assert ("ufid" in document) == (output == "jsonl" and schema == "ctl/flow/1"), "a line is a row"
     finally:
         ctl("down")
+
+
+# --- colour ------------------------------------------------------------------------------------------
+
+
+def on_a_terminal(argv, environment):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(argv, stdout=theirs, stdin=subprocess.DEVNULL, env=environment, check=True, timeout=60)
+        return os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("options", "no_color", "terminal", "wanted"),
+    [
+        ([], "", True, True),
+        ([], "1", True, False),
+        ([], "", False, False),
+        (["--color", "never"], "", True, False),
+        (["--color", "always"], "", False, True),
+        (["--color", "always"], "1", False, True),
+        (["-o", "json"], "", True, False),
+    ],
+)
+def test_colour_is_for_terminals_and_for_who_asks(lab_name, options, no_color, terminal, wanted):
+    argv = Ctl(lab_name).argv(*options, "status")
+    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm"}
+    if terminal:
+        printed = on_a_terminal(argv, environment)
+    else:
+        printed = subprocess.run(argv, capture_output=True, text=True, env=environment, check=True).stdout
+    assert '"schema"' in printed if "json" in options else "well" in printed
+    assert ("\033[" in printed) == wanted
