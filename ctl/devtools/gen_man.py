@@ -19,6 +19,7 @@ from ctl import __version__, errors, fields
 from ctl.action import MAX_ACTIONS, SETTABLE
 from ctl.cli.manual import Entry, entries, top
 from ctl.errors import CtlError
+from ctl.kernel import features
 from ctl.kernel.bpffs import ROOT
 from ctl.kernel.compile import SYSTEM_CACHE
 
@@ -55,6 +56,10 @@ installed with the program, in ctl/share/schemas:
 _ENVIRONMENT: Final = (
     ("NO_COLOR", "If it is set and not empty, no colour is used unless --color always asks for it."),
     ("SHELL", "What 'ctl shell' runs."),
+    (
+        features.VARIABLE,
+        "Features of the kernel to do without, with commas between: " + ", ".join(features.FEATURES) + ".",
+    ),
     ("XDG_CACHE_HOME", f"Where compiled programs are kept if they cannot be in {SYSTEM_CACHE}."),
 )
 _FILES: Final = (

@@ -28,7 +28,7 @@ def objects(shape, name=""):
         for each in shape:
             yield from objects(each, name)
     elif isinstance(shape, dict):
-        if shape.get("type") == "object" and name not in MAPS:
+        if "object" in shape.get("type", ()) and name not in MAPS:
             yield name, shape
         for key, inner in shape.items():
             yield from objects(inner, key)
