@@ -116,10 +116,14 @@ def _exit_statuses() -> Iterator[tuple[str, str]]:
     yield "1", "The answer is no: something is not well, or not all packets arrived."
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CtlError)]
     for status in sorted({kind.exit_status for kind in kinds} - {CtlError.exit_status}):
-        said = dict.fromkeys((kind.__doc__ or "").splitlines()[0] for kind in kinds if kind.exit_status == status)
+        said = dict.fromkeys(_first_sentence(kind.__doc__ or "") for kind in kinds if kind.exit_status == status)
         yield f"{status}", " ".join(said)
     yield f"{CtlError.exit_status}", "Something unexpected. With -v, where."
     yield "130", "Interrupted; what was begun is undone."
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(".", maxsplit=1)[0] + "."
 
 
 def _schemas() -> Iterator[tuple[str, str]]:
