@@ -22,9 +22,9 @@ NOT_RUN = {
 # A line of shell for what an example needs, or the example of a command.  The lab of three hosts is up from
 # `ctl up` on; br0's ports are eth1 and eth2, br1's is eth3 in a namespace of its own.
 SESSION = r"""
-for n in 1 2; do ip link add eth$n type veth peer name peer$n; done
+for n in 1 2 3; do ip link add eth$n type veth peer name peer$n; done
 ip netns add blue
-ip -n blue link add eth3 type veth peer name peer3
+ip link set eth3 netns blue
 ctl help
 ctl help add-flow
 ctl version
