@@ -19,8 +19,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyroute2  # noqa: F401 - the children are to have it
-
 import ctl
 import netns_lab
 from ctl import ethtool, faults, journal
