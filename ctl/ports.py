@@ -11,7 +11,7 @@ in".  A VLAN tag that is offloaded is not in the bytes that XDP reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -230,77 +230,114 @@ def delete_local_port(ns: NetNs, name: str) -> bool:
         return links.delete(local_port_names(name).stack)
 
 
+# --- what XDP needs ----------------------------------------------------------------------------------
+
+_UNDER_XDP: Final = {Feature.TX_VLAN: False, Feature.RX_VLAN: False}
+_FACING_XDP: Final = {Feature.GRO: True, Feature.TX_CHECKSUM: False, **_UNDER_XDP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A feature that has to be on, or off, at a device for XDP to work there or at its peer."""
+
+    ns: NetNs
+    device: str
+    feature: Feature
+    on: bool
+
+    def __str__(self) -> str:
+        """For example "gro on at eth0 in blue"."""
+        feature = self.feature.name.lower().replace("_", " ")
+        return f"{feature} {'on' if self.on else 'off'} at {self.device} in {self.ns.name}"
+
+    def is_met(self) -> bool:
+        """Whether it is as it should be.  NotFound, Absent."""
+        return (self.feature in ethtool.features(self.ns, self.device)) == self.on
+
+    def meet(self) -> None:
+        """See to it.  NotSupported, NotPermitted, NotFound, Absent."""
+        ethtool.switch(self.ns, self.device, **{"on" if self.on else "off": (self.feature,)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """A device and, of a veth, its peer, with all that the two need.  ``peer`` None: none, or out of reach."""
+
+    link: Link
+    peer: Link | None = None
+    peer_ns: NetNs | None = None
+    needs: tuple[Need, ...] = ()
+
+    @property
+    def peer_is_hidden(self) -> bool:
+        """Whether there is a peer that we cannot get at."""
+        return self.link.kind == "veth" and self.peer is None
+
+
+def wiring(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Wiring:
+    """What ``device`` is plugged into, and needs as a port.
+
+    Only a veth needs anything, mostly at its peer, which is looked for in ``peer_ns`` if that is given, else
+    in ``ns`` and in every named namespace.  ``tc_only``: offloads stay, but the peer has to poll for what other
+    ports send by XDP.  NotFound.
+    """
+    with Links(ns) as links:
+        link = links.get(device)
+        if link.kind != "veth":
+            return Wiring(link=link)
+        home = _namespace_of_peer(links, link, peer_ns)
+    here = () if tc_only else _needs(ns, device, _UNDER_XDP)
+    if home is None or link.peer_ifindex is None:
+        return Wiring(link=link, needs=here)
+    with Links(home) as links:
+        peer = links.get(link.peer_ifindex)
+    facing = {Feature.GRO: True} if tc_only else dict(_FACING_XDP)
+    if peer.has_xdp:  # which makes it poll
+        del facing[Feature.GRO]
+    return Wiring(link=link, peer=peer, peer_ns=home, needs=(*here, *_needs(home, peer.name, facing)))
+
+
+def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Readiness:
+    """Do what ``device`` needs before it becomes a port of a datapath in ``ns``; see `wiring`.
+
+    What was already right is not in the result.
+    """
+    wired = wiring(ns, device, peer_ns, tc_only=tc_only)
+    done, problems = [], []
+    if wired.peer_is_hidden:
+        problems.append(
+            f"the peer of {device} is out of reach: it needs GRO on, or a program, else all that is sent to"
+            f" {device} is lost; and tx checksum off"
+        )
+    for need in wired.needs:
+        if need.is_met():
+            continue
+        try:
+            need.meet()
+        except CtlError as e:
+            problems.append(f"could not switch {need}: {e.message}")
+        else:
+            done.append(str(need))
+    return Readiness(driver=ethtool.driver(ns, device), done=tuple(done), problems=tuple(problems))
+
+
 def make_safe_sender(ns: NetNs, device: str) -> None:
     """Make a veth end safe to face an XDP port: GRO on, checksums computed in software, tags in the frame.
 
     TSO and GSO go with the checksum: the kernel allows neither without it.
     """
-    ethtool.switch(ns, device, on=(Feature.GRO,), off=(Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN))
+    for need in _needs(ns, device, _FACING_XDP):
+        need.meet()
 
 
 def keep_tags_in_frames(ns: NetNs, device: str) -> None:
     """VLAN tags stay in the bytes, in both directions."""
-    ethtool.switch(ns, device, off=(Feature.TX_VLAN, Feature.RX_VLAN))
+    for need in _needs(ns, device, _UNDER_XDP):
+        need.meet()
 
 
-def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Readiness:
-    """Do what ``device`` needs before it becomes a port of a datapath in ``ns``.
-
-    Only a veth needs anything, mostly at its peer.  ``tc_only``: offloads stay, but the peer has to poll for
-    what other ports send by XDP.  The peer is looked for in ``peer_ns`` if that is
-    given, else in ``ns`` and in every named namespace.  What was already right is not in the result.
-    """
-    driver = ethtool.driver(ns, device)
-    with Links(ns) as links:
-        link = links.get(device)
-        if link.kind != "veth":
-            return Readiness(driver=driver)
-        steps = _Steps()
-        if not tc_only:
-            steps.off(ns, device, (Feature.TX_VLAN, Feature.RX_VLAN))
-        home = _namespace_of_peer(links, link, peer_ns)
-    if home is None or link.peer_ifindex is None:
-        steps.problems.append(
-            f"the peer of {device} is out of reach: it needs GRO on, or a program, else all that is sent to"
-            f" {device} is lost; and tx checksum off"
-        )
-        return steps.result(driver)
-    peer = home.device_name(link.peer_ifindex)
-    with Links(home) as links:
-        if not links.get(peer).has_xdp:
-            steps.on(home, peer, (Feature.GRO,))
-    if not tc_only:
-        steps.off(home, peer, (Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN))
-    return steps.result(driver)
-
-
-class _Steps:
-    """Switches features and notes what it did."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.problems: list[str] = []
-
-    def on(self, ns: NetNs, device: str, wanted: tuple[Feature, ...]) -> None:
-        missing = [f for f in wanted if f not in ethtool.features(ns, device)]
-        self._note(missing, "on", ns, device, lambda f: ethtool.switch(ns, device, on=(f,)))
-
-    def off(self, ns: NetNs, device: str, unwanted: tuple[Feature, ...]) -> None:
-        present = [f for f in unwanted if f in ethtool.features(ns, device)]
-        self._note(present, "off", ns, device, lambda f: ethtool.switch(ns, device, off=(f,)))
-
-    def result(self, driver: str) -> Readiness:
-        return Readiness(driver=driver, done=tuple(self.done), problems=tuple(self.problems))
-
-    def _note(self, todo: list[Feature], state: str, ns: NetNs, device: str, act: Callable[[Feature], None]) -> None:
-        for feature in todo:
-            what = f"{feature.name.lower().replace('_', ' ')} {state} at {device} in {ns.name}"
-            try:
-                act(feature)
-            except CtlError as e:
-                self.problems.append(f"could not switch {what}: {e.message}")
-            else:
-                self.done.append(what)
+def _needs(ns: NetNs, device: str, states: dict[Feature, bool]) -> tuple[Need, ...]:
+    return tuple(Need(ns=ns, device=device, feature=feature, on=on) for feature, on in states.items())
 
 
 def _namespace_of_peer(links: Links, link: Link, peer_ns: NetNs | None) -> NetNs | None:

@@ -30,9 +30,11 @@ ROOMS = [
     "ctl.netns",
     "ctl.kernel",
     "ctl.ethtool",
+    "ctl.netdev",
     "ctl.ports",
     "ctl.manage",
     "netns_lab",
+    "ctl.doctor",
     "ctl.cli",
     "ctl.devtools",
 ]
