@@ -35,6 +35,7 @@ class Link:
     mac: str
     mtu: int
     up: bool
+    carrier: bool
     has_xdp: bool
     peer_ifindex: int | None  # of a veth, in the peer's namespace
     peer_nsid: int | None  # which namespace that is; None: the same one
@@ -152,12 +153,17 @@ class Links:
             answer = self._route.get_netnsid(fd=fd)
         return None if answer is None or answer["nsid"] in (None, _NSID_UNKNOWN) else int(answer["nsid"])
 
+    def add_clsact(self, device: str) -> None:
+        """Prepare the device for tc programs.  Exists."""
+        with _netlink(f"prepare {device} for tc programs"):
+            self._route.tc("add", "clsact", self.ns.ifindex(device))
+
     def attach_classifier(self, device: str, program_fd: int, name: str, *, egress: bool = False) -> None:
         """Run a direct-action tc program on all that the device receives or sends, until the device goes."""
         index = self.ns.ifindex(device)
         where = {"parent": _EGRESS if egress else _INGRESS, "prio": 1, "direct_action": True}
-        with suppress(Exists), _netlink(f"prepare {device} for tc programs"):
-            self._route.tc("add", "clsact", index)
+        with suppress(Exists):
+            self.add_clsact(device)
         with _netlink(f"attach {name} to {device}"):
             self._route.tc("add-filter", "bpf", index, fd=program_fd, name=name, **where)
 
@@ -358,6 +364,7 @@ def _link_of(message: Any) -> Link:
         mac=message.get_attr("IFLA_ADDRESS") or "",
         mtu=message.get_attr("IFLA_MTU"),
         up=message["state"] == "up",
+        carrier=bool(message.get_attr("IFLA_CARRIER")),
         has_xdp=xdp not in (None, 0, "none"),
         peer_ifindex=message.get_attr("IFLA_LINK") if kind == "veth" else None,
         peer_nsid=message.get_attr("IFLA_LINK_NETNSID"),

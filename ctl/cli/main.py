@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
     "Flows": dict.fromkeys(
         ("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"
     ),
-    "Look": {"bench": "ctl.cli.bench", "version": "ctl.cli.about"},
+    "Look": {"doctor": "ctl.cli.doctor", "bench": "ctl.cli.bench", "version": "ctl.cli.about"},
 }
 
 

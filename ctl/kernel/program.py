@@ -92,6 +92,12 @@ def load_all(fds: Mapping[MapId, int]) -> dict[str, int]:
     return loaded
 
 
+def is_compiled() -> bool:
+    """Whether a datapath can be made without compiling anything."""
+    entries = ["clock_pair", *(name for hook in _HOOKS for name in (hook.entry, *hook.called.values()))]
+    return all(compiler.is_cached(e, ("HAVE_MAY_GOTO",) if e != "clock_pair" else ()) for e in entries)
+
+
 def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...]) -> int:
     for number, name in hook.called.items():
         fd = hook.load(name, compiler.bytecode(name, defines)[0], fds)

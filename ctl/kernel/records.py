@@ -20,7 +20,7 @@ from ctl.kernel import libbpf
 from ctl.kernel.encode import decode
 from ctl.kernel.maps import Maps, Sizes
 from ctl.kernel.ticks import Ticks
-from ctl.kernel.units import UNIT_SIZE
+from ctl.kernel.units import UNIT_SIZE, run_class
 from ctl.ufid import Ufid
 
 RECORD_SIZE: Final = ctypes.sizeof(abi.FlowRecord)
@@ -184,6 +184,11 @@ class RecordReader:
         while at >= 0:
             yield at
             at = states.find(state, at + 1)
+
+    def units_in_use(self) -> int:
+        """How many action units the lists of all flows take, with what rounding up to a run's size costs."""
+        lengths = (run_of(self.record(slot).actions)[1] for slot in self.live_slots())
+        return sum(1 << run_class(units) for units in lengths if units)
 
     def live_masks(self) -> list[int]:
         """The ids of the masks in use, rising."""

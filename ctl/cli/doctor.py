@@ -1,0 +1,91 @@
+"""`ctl doctor`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ctl.cli.common import examples, pass_context, print_json
+from ctl.cli.main import Context
+
+if TYPE_CHECKING:
+    from ctl.doctor import Finding
+
+SCHEMA: Final = "ctl/doctor/1"
+_COLORS: Final = {"ok": "green", "note": "yellow", "fault": "red"}
+_WIDTH: Final = 26
+
+
+@click.command(epilog=examples("ctl doctor", "ctl doctor --fix", "ctl -o json --dp br0 doctor"))
+@click.option("--fix", is_flag=True, help="Do what is safe to do, say so, and look again.")
+@pass_context
+def doctor(context: Context, fix: bool) -> int:
+    """Find out what works here and what does not: each fact, what follows from it, and what mends it.
+
+    Exit status 1 when there is a fault.  A mend that you might want otherwise is printed, and never done by
+    --fix.  With --dp, only that datapath and its ports are examined, beside the machine.
+    """
+    from ctl.doctor import State, after_mending, checks, examine
+
+    wanted = checks(context.dp)
+    mended = list(_mended(context, examine(wanted))) if fix else []
+    findings = list(after_mending(mended, examine(wanted)))
+    if context.output == "text":
+        _print(findings)
+    else:
+        print_json(context, SCHEMA, "findings", map(_to_dict, findings))
+    return 1 if any(finding.state is State.FAULT for finding in findings) else 0
+
+
+def _mended(context: Context, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Those that something safe could be done about; says what."""
+    from ctl.doctor import mend
+
+    for finding, error in mend(list(findings)):
+        what = f"{finding.group}, {finding.check}: {finding.found}"
+        context.note(f"{what}: could not be mended: {error}" if error else f"{what}: mended")
+        if not error:
+            yield finding
+
+
+def _to_dict(finding: Finding) -> dict[str, Any]:
+    """A row of ctl/doctor/1."""
+    return {
+        "group": finding.group,
+        "check": finding.check,
+        "state": finding.state.value,
+        "found": finding.found,
+        "consequence": finding.consequence,
+        "mend": finding.mend.command if finding.mend else "",
+        "safe": bool(finding.mend and finding.mend.act),
+        "fixed": finding.fixed,
+    }
+
+
+def _print(findings: Iterable[Finding]) -> None:
+    """Under a heading for each group; then what it comes to."""
+    findings = list(findings)
+    for group, rows in groupby(findings, key=lambda finding: finding.group):
+        click.echo(group)
+        for row in rows:
+            _print_row(row)
+    states = Counter(finding.state.value for finding in findings)
+    safe = sum(bool(finding.mend and finding.mend.act) for finding in findings)
+    text = f"{_count(states['fault'], 'fault')}, {_count(states['note'], 'note')}"
+    click.echo(text + (f"; ctl doctor --fix mends {safe} of them" if safe else ""))
+
+
+def _print_row(row: Finding) -> None:
+    state = click.style(f"{row.state.value:<5}", fg=_COLORS[row.state.value])
+    click.echo(f"  {state}  {row.check:<{_WIDTH}}  {row.found}" + (" (mended)" if row.fixed else ""))
+    for line in (row.consequence, f"mend: {row.mend.command}" if row.mend else ""):
+        if line:
+            click.echo(f"{'':<9}{line}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}" + ("" if number == 1 else "s")

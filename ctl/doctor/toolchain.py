@@ -1,0 +1,116 @@
+"""What compiles and loads: libbpf, BCC, the compile cache, and the Python packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ctl.doctor.finding import Check, Finding, by_hand, fault, note, ok
+from ctl.errors import NotSupported
+from ctl.kernel import compile as compiler
+from ctl.kernel import libbpf, program
+from ctl.kernel.compile import Bcc
+
+PACKAGES: Final = (
+    ("pyroute2", "no device can be made or examined"),
+    ("scapy", "ctl up and ctl send have no traffic"),
+)
+
+
+# --- libbpf and BCC ----------------------------------------------------------------------------------
+
+
+def look_at_libbpf() -> str | NotSupported:
+    """Its version, or why it cannot be used."""
+    try:
+        return libbpf.version()
+    except NotSupported as e:
+        return e
+
+
+def judge_libbpf(seen: str | NotSupported) -> Iterator[Finding]:
+    """Everything but text and help goes through it."""
+    if isinstance(seen, str):
+        yield ok("libbpf", seen)
+    else:
+        yield fault("libbpf", seen.message, "no command can reach a datapath", by_hand("apt", "install", "libbpf1"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiler:
+    """BCC, or why there is none; and whether all that it would compile is in the cache."""
+
+    bcc: Bcc | NotSupported
+    warm: bool
+    cache: Path  # where results are kept
+    writable: bool
+
+
+def look_at_compiler() -> Compiler:
+    """Imports BCC; compiles nothing."""
+    try:
+        bcc: Bcc | NotSupported = compiler.describe_bcc()
+    except NotSupported as e:
+        bcc = e
+    caches = compiler.caches()
+    cache = next((folder for folder in caches if _is_writable(folder)), None)
+    return Compiler(bcc=bcc, warm=program.is_compiled(), cache=cache or caches[0], writable=cache is not None)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or the folder itself where it is not there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def judge_compiler(seen: Compiler) -> Iterator[Finding]:
+    """BCC is needed once for each version of the program; then the cache has the result."""
+    if isinstance(seen.bcc, Bcc):
+        clang = f", clang {seen.bcc.clang}" if seen.bcc.clang else ""
+        yield ok("bcc", f"{seen.bcc.version}{clang}, at {seen.bcc.place}")
+    elif seen.warm:
+        yield note("bcc", seen.bcc.message, "the compiled program is in the cache; another version of it could not be"
+                   " compiled", by_hand("apt", "install", "python3-bpfcc"))  # fmt: skip
+    else:
+        yield fault("bcc", seen.bcc.message, "the program cannot be compiled, and no datapath made",
+                    by_hand("apt", "install", "python3-bpfcc"))  # fmt: skip
+    if not seen.writable:
+        yield note("compile cache", f"{seen.cache} cannot be written",
+                   "each datapath is compiled anew", by_hand("sudo", "mkdir", "-p", str(seen.cache)))  # fmt: skip
+    else:
+        yield ok("compile cache", f"{seen.cache}, " + ("warm" if seen.warm else "cold: the first datapath compiles"))
+
+
+# --- Python packages ---------------------------------------------------------------------------------
+
+
+def look_at_packages() -> dict[str, str]:
+    """The version of each package that is installed."""
+    found = {}
+    for name, _ in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def judge_packages(seen: dict[str, str]) -> Iterable[Finding]:
+    """Those that commands import when they need them."""
+    for name, consequence in PACKAGES:
+        if name in seen:
+            yield ok(name, seen[name])
+        else:
+            yield fault(name, "not installed", consequence, by_hand("pip", "install", name))
+
+
+CHECKS: Final = (
+    Check("toolchain", "libbpf", look_at_libbpf, judge_libbpf),
+    Check("toolchain", "bcc", look_at_compiler, judge_compiler),
+    Check("toolchain", "packages", look_at_packages, judge_packages),
+)
