@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from ctl.cli.common import examples, pass_context, print_json
 from ctl.cli.main import Context
 
 if TYPE_CHECKING:
-    from ctl.doctor import Finding
+    from ctl.doctor import Check, Finding
 
 SCHEMA: Final = "ctl/doctor/1"
 _COLORS: Final = {"ok": "green", "note": "yellow", "fault": "red"}
@@ -32,7 +32,7 @@ def doctor(context: Context, fix: bool) -> int:
     from ctl.doctor import State, after_mending, checks, examine
 
     wanted = checks(context.dp)
-    mended = list(_mended(context, examine(wanted))) if fix else []
+    mended = _mended(context, wanted) if fix else []
     findings = list(after_mending(mended, examine(wanted)))
     if context.output == "text":
         _print(findings)
@@ -41,15 +41,21 @@ def doctor(context: Context, fix: bool) -> int:
     return 1 if any(finding.state is State.FAULT for finding in findings) else 0
 
 
-def _mended(context: Context, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Those that something safe could be done about; says what."""
-    from ctl.doctor import mend
+def _mended(context: Context, wanted: Sequence[Check[Any]]) -> list[Finding]:
+    """Those that something safe could be done about; says what.  One mend may be what another waits for."""
+    from ctl.doctor import examine, mend
 
-    for finding, error in mend(list(findings)):
-        what = f"{finding.group}, {finding.check}: {finding.found}"
-        context.note(f"{what}: could not be mended: {error}" if error else f"{what}: mended")
-        if not error:
-            yield finding
+    mended: dict[tuple[str, str], Finding] = {}
+    while todo := [finding for finding in examine(wanted) if finding.key not in mended]:
+        before = len(mended)
+        for finding, error in mend(todo):
+            what = f"{finding.group}, {finding.check}: {finding.found}"
+            context.note(f"{what}: could not be mended: {error}" if error else f"{what}: mended")
+            if not error:
+                mended[finding.key] = finding
+        if len(mended) == before:
+            break
+    return list(mended.values())
 
 
 def _to_dict(finding: Finding) -> dict[str, Any]:

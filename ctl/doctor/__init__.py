@@ -13,7 +13,7 @@ from typing import Any
 from ctl.doctor.finding import Check, Finding, State, by_hand, fault, note
 from ctl.errors import CtlError, NotPermitted
 
-__all__ = ["Finding", "State", "after_mending", "checks", "examine", "mend"]
+__all__ = ["Check", "Finding", "State", "after_mending", "checks", "examine", "mend"]
 
 
 def checks(datapath: str | None = None) -> tuple[Check[Any], ...]:

@@ -116,7 +116,7 @@ def _judge_one(seen: Condition) -> Iterator[Finding]:
     if seen.interrupted:
         repair = Mend(command=f"ctl --dp {name} doctor --fix", act=partial(_repair, name))
         yield fault(f"{name} writer", "the last one was interrupted at work",
-                    "a flow may be half installed until the next change of flows finishes or undoes it", repair)  # fmt: skip
+                    "a change may be half made, until the next one finishes or undoes it", repair)  # fmt: skip
     else:
         yield ok(f"{name} writer", "no change is left unfinished")
     for table in seen.tables:
@@ -124,8 +124,8 @@ def _judge_one(seen: Condition) -> Iterator[Finding]:
     if seen.listener:
         yield ok(f"{name} upcalls", f"read by process {seen.listener}")
     elif seen.unheard:
-        yield note(f"{name} upcalls", f"nobody reads them; {seen.unheard} packets had no flow",
-                   "such packets are dropped, and counted as lost", by_hand("ctl", "--dp", name, "show", "-s"))  # fmt: skip
+        yield note(f"{name} upcalls", f"nobody reads them, and {seen.unheard} packets had no flow",
+                   "they were dropped, and counted as lost", by_hand("ctl", "--dp", name, "show", "-s"))  # fmt: skip
     else:
         yield ok(f"{name} upcalls", "nobody reads them, and no packet lacked a flow")
 

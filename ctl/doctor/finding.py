@@ -85,11 +85,20 @@ def by_hand(*words: str) -> Mend:
     return Mend(command=shlex.join(words))
 
 
+def place(ns: NetNs) -> str:
+    """What a network namespace is called in a row."""
+    return ns.name if _has_path(ns) else "this namespace"
+
+
 def within(ns: NetNs, *words: str) -> str:
     """A command as typed in the caller's shell for it to run in a network namespace.
 
     Not by ``ip netns exec``, which hides the BPF file system.
     """
-    if ns.path.parent != RUN_DIR and not str(ns.path).startswith("/proc/1/"):
-        return shlex.join(words)  # the path in /proc means the caller's own
-    return shlex.join(("nsenter", f"--net={ns.path}", *words))
+    command = shlex.join(words)
+    return f"nsenter --net={shlex.quote(str(ns.path))} {command}" if _has_path(ns) else command
+
+
+def _has_path(ns: NetNs) -> bool:
+    """Whether its path means the same to everybody; that of a thread in /proc means the reader's own."""
+    return ns.path.parent == RUN_DIR or ns.path.is_relative_to("/proc/1")

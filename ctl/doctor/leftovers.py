@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ctl.doctor.datapaths import whole_datapaths
-from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok, within
+from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok, place, within
 from ctl.errors import Absent
 from ctl.kernel import bpffs, lifecycle
 from ctl.kernel import compile as compiler
@@ -99,9 +99,9 @@ def judge_devices(seen: Iterable[Stray]) -> Iterator[Finding]:
         yield ok("stray devices", "none")
     for stray in seen:
         device = stray.datapath + LOCAL_SUFFIX
-        check = f"{device} in {stray.ns.name}"
+        check = f"{device} in {place(stray.ns)}"
         if stray.in_use:
-            yield note(check, "a program runs on it, of a datapath in another BPF file system",
+            yield note(check, "a program runs on it, of a datapath that is not seen from here",
                        f"no datapath {stray.datapath} can be made in this namespace")  # fmt: skip
         else:
             command = within(stray.ns, "ip", "link", "del", "dev", device)

@@ -6,13 +6,13 @@ import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ctl import netdev
 from ctl.datapath import Port
 from ctl.doctor.datapaths import whole_datapaths
-from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok, within
+from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok, place, within
 from ctl.errors import CtlError, NotFound
 from ctl.ethtool import Feature
 from ctl.kernel import attach
@@ -115,7 +115,7 @@ def _judge_gone(socket: Socket) -> Finding:
     if not port.ifindex:
         found = f"{port.device} is gone" + (", and another device has its name" if socket.namesake else "")
     else:
-        found = f"{port.device} is not in {socket.home.name} any more"
+        found = f"{port.device} is not in {place(socket.home)} any more"
     again = (
         _add_again(socket, port.device) if socket.namesake else by_hand("ctl", *_dp(socket), "del-if", str(port.number))
     )
@@ -126,7 +126,7 @@ def _judge_device(socket: Socket, wired: Wiring) -> Finding:
     port, link = socket.port, wired.link
     kind = link.kind or "a device of its own kind"
     if link.name == port.device:
-        return ok(socket.subject, f"port {port.number}: {link.name} ({kind}) in {socket.home.name}")
+        return ok(socket.subject, f"port {port.number}: {link.name} ({kind}) in {place(socket.home)}")
     return note(socket.subject, f"{port.device} is called {link.name} now",
                 "packets do not care; ctl knows it by its old name", _add_again(socket, link.name))  # fmt: skip
 
@@ -135,7 +135,7 @@ def _judge_programs(socket: Socket) -> Finding:
     check, hook = f"{socket.subject} program", socket.port.hook
     if socket.foreign:
         return fault(check, f"on {' and '.join(socket.foreign)} the datapath's program does not run",
-                     "packets get past the datapath there", _add_again(socket, socket.port.device))  # fmt: skip
+                     "what it receives is not handled there", _add_again(socket, socket.port.device))  # fmt: skip
     if hook == "xdp/generic":
         return note(check, "xdp/generic: the driver has no XDP of its own",
                     "each packet is copied into a socket buffer first, which costs most of what XDP saves")  # fmt: skip
@@ -151,7 +151,7 @@ def _judge_link(socket: Socket, wired: Wiring) -> Finding:
     if link.carrier:
         return ok(check, "up")
     if peer is not None and peer_ns is not None and not peer.up:
-        return fault(check, f"its peer {peer.name} in {peer_ns.name} is down", lost, _set_up(peer_ns, peer))
+        return fault(check, f"its peer {peer.name} in {place(peer_ns)} is down", lost, _set_up(peer_ns, peer))
     return fault(check, f"{link.name} has no carrier", f"{lost}: the other end of the cable is off or missing")
 
 
@@ -163,7 +163,7 @@ def _judge_mtu(socket: Socket, wired: Wiring, siblings: Iterable[Link]) -> Findi
     check, link, peer = f"{socket.subject} mtu", wired.link, wired.peer
     if peer is not None and wired.peer_ns is not None and peer.mtu != link.mtu:
         low = (socket.home, link) if link.mtu < peer.mtu else (wired.peer_ns, peer)
-        return fault(check, f"{link.mtu}, and {peer.mtu} at its peer {peer.name} in {wired.peer_ns.name}",
+        return fault(check, f"{link.mtu}, and {peer.mtu} at its peer {peer.name} in {place(wired.peer_ns)}",
                      f"longer packets than {low[1].mtu} octets are lost between the two without a trace",
                      _set_mtu(*low, max(link.mtu, peer.mtu)))  # fmt: skip
     largest = max(siblings, key=lambda sibling: sibling.mtu, default=link)
@@ -199,15 +199,19 @@ def _judge_needs(socket: Socket, wired: Wiring, *, ethtool: bool) -> Iterator[Fi
         unmet = [need for need in socket.unmet if need.feature in words]
         needs = [need for need in wired.needs if need.feature in words]
         if unmet:
-            found = ", ".join(str(replace(need, on=not need.on)) for need in unmet)
+            found = ", ".join(f"{words[n.feature]} {_state(not n.on)} at {n.device} in {place(n.ns)}" for n in unmet)
             yield fault(check, found, consequence, _switch(unmet, words, ethtool=ethtool))
         elif needs:
-            places = dict.fromkeys(f"{need.device} in {need.ns.name}" for need in needs)
-            yield ok(check, f"{'on' if needs[0].on else 'off'} at {' and '.join(places)}")
+            places = dict.fromkeys(f"{need.device} in {place(need.ns)}" for need in needs)
+            yield ok(check, f"{_state(needs[0].on)} at {' and '.join(places)}")
     if wired.peer_is_hidden:
         yield note(f"{socket.subject} peer", "in a network namespace that has no name here",
                    "its offloads cannot be looked at: there, GRO has to be on, and tx checksum and VLAN offloads off",
                    Mend(command="ethtool -K eth0 gro on tx off txvlan off rxvlan off"))  # fmt: skip
+
+
+def _state(on: bool) -> str:  # noqa: FBT001 - it is the subject
+    return "on" if on else "off"
 
 
 def _switch(needs: list[Need], words: dict[Feature, str], *, ethtool: bool) -> Mend:
@@ -219,7 +223,7 @@ def _switch(needs: list[Need], words: dict[Feature, str], *, ethtool: bool) -> M
 
     settings: dict[tuple[NetNs, str], list[str]] = {}
     for need in needs:
-        settings.setdefault((need.ns, need.device), []).extend((words[need.feature], "on" if need.on else "off"))
+        settings.setdefault((need.ns, need.device), []).extend((words[need.feature], _state(need.on)))
     commands = [within(ns, "ethtool", "-K", device, *states) for (ns, device), states in settings.items()]
     return Mend(command=" && ".join(commands) if ethtool else "ctl doctor --fix", act=meet)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ctl.doctor.finding import Check, Finding, by_hand, fault, note, ok
+from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok
 from ctl.errors import NotSupported
 from ctl.kernel import compile as compiler
 from ctl.kernel import libbpf, program
@@ -79,11 +79,13 @@ def judge_compiler(seen: Compiler) -> Iterator[Finding]:
     else:
         yield fault("bcc", seen.bcc.message, "the program cannot be compiled, and no datapath made",
                     by_hand("apt", "install", "python3-bpfcc"))  # fmt: skip
-    if not seen.writable:
-        yield note("compile cache", f"{seen.cache} cannot be written",
-                   "each datapath is compiled anew", by_hand("sudo", "mkdir", "-p", str(seen.cache)))  # fmt: skip
+    if seen.warm:
+        yield ok("compile cache", f"{seen.cache}: all that is needed is in it")
+    elif seen.writable:
+        yield ok("compile cache", f"{seen.cache}: the first datapath compiles")
     else:
-        yield ok("compile cache", f"{seen.cache}, " + ("warm" if seen.warm else "cold: the first datapath compiles"))
+        yield note("compile cache", f"{seen.cache} cannot be written", "each datapath is compiled anew",
+                   Mend(command="export XDG_CACHE_HOME=$HOME/.cache"))  # fmt: skip
 
 
 # --- Python packages ---------------------------------------------------------------------------------
