@@ -11,6 +11,7 @@ import click
 
 from ctl.cli.common import examples, pass_context, print_json
 from ctl.cli.main import Context
+from ctl.errors import UsageError
 
 if TYPE_CHECKING:
     from ctl.doctor import Check, Finding
@@ -20,18 +21,27 @@ _COLORS: Final = {"ok": "green", "note": "yellow", "fault": "red"}
 _WIDTH: Final = 26
 
 
-@click.command(epilog=examples("ctl doctor", "ctl doctor --fix", "ctl -o json --dp br0 doctor"))
+@click.command(
+    epilog=examples("ctl doctor", "ctl doctor --fix", "ctl --dp br0 doctor datapaths ports", "ctl -o json doctor")
+)
 @click.option("--fix", is_flag=True, help="Do what is safe to do, say so, and look again.")
+@click.argument("groups", metavar="[GROUP]...", nargs=-1)
 @pass_context
-def doctor(context: Context, fix: bool) -> int:
+def doctor(context: Context, groups: tuple[str, ...], fix: bool) -> int:
     """Find out what works here and what does not: each fact, what follows from it, and what mends it.
 
-    Exit status 1 when there is a fault.  A mend that you might want otherwise is printed, and never done by
-    --fix.  With --dp, only that datapath and its ports are examined, beside the machine.
+    All is examined, or only the named groups: machine, rights, bpffs, toolchain, kernel, datapaths, ports,
+    leftovers; with --dp, of datapaths and ports only those of that one.  Exit status 1 when there is a fault.
+    What you might want otherwise is never done by --fix: its command is printed.
     """
     from ctl.doctor import State, after_mending, checks, examine
 
-    wanted = checks(context.dp)
+    every = checks(context.dp)
+    known = dict.fromkeys(check.group for check in every)
+    for group in groups:
+        if group not in known:
+            raise UsageError(f"there is nothing called {group!r} to examine", "there are " + ", ".join(known))
+    wanted = [check for check in every if not groups or check.group in groups]
     mended = _mended(context, wanted) if fix else []
     findings = list(after_mending(mended, examine(wanted)))
     if context.output == "text":
