@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from ctl.doctor.finding import Check, Finding, by_hand, fault, note, ok
 from ctl.errors import CtlError
-from ctl.kernel import libbpf, ticks
+from ctl.kernel import features, libbpf, ticks
+from ctl.kernel.features import Feature
 from ctl.kernel.ticks import Ticks
 from ctl.netns import NetNs, in_throw_away
 
 _PASS: Final = bytes.fromhex("b700000002000000 9500000000000000")  # lets a frame pass: two instructions
+
+
+# --- features ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A feature, whether this kernel has it, and whether CTL_WITHOUT forbids its use."""
+
+    feature: Feature
+    there: bool
+    forbidden: bool
+
+
+def look_at_features() -> list[Offer]:
+    """Each by trying it.  UsageError when CTL_WITHOUT names none."""
+    forbidden = features.switched_off()
+    return [
+        Offer(feature=feature, there=features.is_there(name), forbidden=name in forbidden)
+        for name, feature in features.FEATURES.items()
+    ]
+
+
+def judge_features(seen: Iterable[Offer]) -> Iterator[Finding]:
+    """Without any of them there is another way."""
+    for offer in seen:
+        feature = offer.feature
+        instead = f"instead of {feature.purpose}: {feature.instead}"
+        if not offer.there:
+            yield note(feature.name, f"not there; it came with Linux {feature.since}", instead)
+        elif offer.forbidden:
+            yield note(feature.name, f"there, and switched off by {features.VARIABLE}", instead,
+                       by_hand("unset", features.VARIABLE))  # fmt: skip
+        else:
+            yield ok(feature.name, f"for {feature.purpose}")
 
 
 # --- devices -----------------------------------------------------------------------------------------
@@ -96,6 +132,7 @@ def judge_clock(seen: Ticks) -> Iterator[Finding]:
 
 
 CHECKS: Final = (
+    Check("kernel", "features", look_at_features, judge_features),
     Check("kernel", "devices", look_at_devices, judge_devices),
     Check("kernel", "jit", look_at_jit, judge_jit),
     Check("kernel", "clock", ticks.measure, judge_clock),

@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from ctl import netdev
 from ctl.datapath import Port
 from ctl.doctor.datapaths import whole_datapaths
 from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok, place, within
 from ctl.errors import CtlError, NotFound
 from ctl.ethtool import Feature
-from ctl.kernel import attach
+from ctl.kernel import attach, redirect
 from ctl.kernel.datapath import KernelDatapath
 from ctl.netns import RUN_DIR, NetNs
 from ctl.ports import Link, Need, Wiring, wiring
@@ -32,7 +31,7 @@ class Socket:
     wired: Wiring | None = None
     unmet: tuple[Need, ...] = ()
     foreign: tuple[str, ...] = ()  # hooks on which not the datapath's program runs
-    takes_redirects: bool | None = None  # None: the kernel does not tell
+    takes_redirects: bool = True  # the device does, now
 
     @property
     def subject(self) -> str:
@@ -80,7 +79,7 @@ def _socket(datapath: KernelDatapath, home: NetNs, port: Port) -> Socket:
         wired=wired,
         unmet=tuple(need for need in wired.needs if not need.is_met()),
         foreign=attach.foreign_hooks(datapath, port),
-        takes_redirects=netdev.takes_redirects(home, device),
+        takes_redirects=redirect.is_taken(home, device, port.ifindex),
     )
 
 
@@ -229,18 +228,24 @@ def _switch(needs: list[Need], words: dict[Feature, str], *, ethtool: bool) -> M
 
 
 def _judge_redirects(socket: Socket, wired: Wiring) -> Iterator[Finding]:
-    """What the kernel says of devices that are up.  A veth whose peer's GRO is known to be off has its row."""
-    check, link = f"{socket.subject} redirects", wired.link
-    blamed = any(need.feature is Feature.GRO for need in socket.unmet)
-    if not link.up or blamed:
+    """What the device takes, and what it took when it became a port: by that flows were placed on XDP or tc.
+
+    A veth whose peer's GRO is known to be off has its row for that.
+    """
+    check, device, expected = f"{socket.subject} redirects", wired.link.name, socket.port.takes_redirects
+    again = _add_again(socket, device)
+    if any(need.feature is Feature.GRO for need in socket.unmet):
         return
-    if socket.takes_redirects is None:
-        yield ok(check, "this kernel does not tell whether the device takes them")
-    elif socket.takes_redirects:
-        yield ok(check, "taken by the device")
+    if socket.takes_redirects:
+        if expected:
+            yield ok(check, "taken by the device")
+        else:
+            yield note(check, f"{device} takes them now, and did not when it became a port",
+                       "flows that output to it are executed on tc, slower", again)  # fmt: skip
+    elif expected:
+        yield fault(check, f"{device} takes them no more", "what XDP sends to it is lost", again)
     else:
-        yield fault(check, f"{link.name} does not take what XDP redirects to it",
-                    "what ports with native XDP send to it is lost: make those ports with hook=tc")  # fmt: skip
+        yield note(check, f"{device} takes none", "flows that output to it are executed on tc, slower")
 
 
 # --- commands ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok
-from ctl.errors import NotSupported
+from ctl.errors import CtlError, NotSupported
 from ctl.kernel import compile as compiler
 from ctl.kernel import libbpf, program
 from ctl.kernel.compile import Bcc
@@ -58,7 +58,15 @@ def look_at_compiler() -> Compiler:
         bcc = e
     caches = compiler.caches()
     cache = next((folder for folder in caches if _is_writable(folder)), None)
-    return Compiler(bcc=bcc, warm=program.is_compiled(), cache=cache or caches[0], writable=cache is not None)
+    return Compiler(bcc=bcc, warm=_is_warm(), cache=cache or caches[0], writable=cache is not None)
+
+
+def _is_warm() -> bool:
+    """Which variant of the program is needed, is found out by trying."""
+    try:
+        return program.is_compiled()
+    except CtlError:
+        return False
 
 
 def _is_writable(folder: Path) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ctl.abi import MapId, ProgramId
-from ctl.errors import CompileError, Failure
+from ctl.errors import Failure
 from ctl.kernel import compile as compiler
-from ctl.kernel import libbpf
+from ctl.kernel import features, libbpf
 
 _LD_IMM64: Final = 0x18
 _PSEUDO_MAP_FD: Final = 1
@@ -74,17 +74,14 @@ _HOOKS: Final = (
 
 
 def load_all(fds: Mapping[MapId, int]) -> dict[str, int]:
-    """The programs of both hooks in the best variant that this kernel takes: the fds of those to attach, by name.
+    """The programs of both hooks in the variant for this kernel: the fds of those to attach, by name.
 
     The maps of programs keep the others.  CompileError, VerifierError.
     """
     loaded: dict[str, int] = {}
     try:
         for hook in _HOOKS:
-            try:
-                loaded[hook.entry] = _load_hook(hook, fds, ("HAVE_MAY_GOTO",))
-            except (CompileError, OSError):
-                loaded[hook.entry] = _load_hook(hook, fds, ())
+            loaded[hook.entry] = _load_hook(hook, fds, variant())
     except BaseException:
         for fd in loaded.values():
             os.close(fd)
@@ -92,10 +89,15 @@ def load_all(fds: Mapping[MapId, int]) -> dict[str, int]:
     return loaded
 
 
+def variant() -> tuple[str, ...]:
+    """The definitions that the datapath's programs are compiled with for this kernel."""
+    return ("HAVE_MAY_GOTO",) if features.has("may_goto") else ()
+
+
 def is_compiled() -> bool:
     """Whether a datapath can be made without compiling anything."""
-    entries = ["clock_pair", *(name for hook in _HOOKS for name in (hook.entry, *hook.called.values()))]
-    return all(compiler.is_cached(e, ("HAVE_MAY_GOTO",) if e != "clock_pair" else ()) for e in entries)
+    entries = [name for hook in _HOOKS for name in (hook.entry, *hook.called.values())]
+    return compiler.is_cached("clock_pair") and all(compiler.is_cached(entry, variant()) for entry in entries)
 
 
 def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...]) -> int:

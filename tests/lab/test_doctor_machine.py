@@ -95,6 +95,18 @@ def test_fix_mounts_it(ctl):
         assert ctl.document("--fix", "bpffs", before=enter)["mounted"]["fixed"]
 
 
+# --- the kernel --------------------------------------------------------------------------------------
+
+
+def test_features_are_tried_and_those_that_are_forbidden_named(ctl):
+    assert ctl.document("kernel")["tcx"]["state"] == "ok"
+    rows = examined(ctl, "kernel", env={"CTL_WITHOUT": "tcx,may_goto"})
+    assert rows.keys() == {"tcx", "may_goto"}
+    assert "clsact" in rows["tcx"]["consequence"]
+    wrong = examined(ctl, "kernel", env={"CTL_WITHOUT": "wings"})
+    assert "which is no feature" in wrong["features"]["found"]
+
+
 # --- the toolchain -----------------------------------------------------------------------------------
 
 

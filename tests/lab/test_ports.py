@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ctl import ethtool, netdev
+from ctl import ethtool
 from ctl.errors import Absent, Exists, NotFound, NotPermitted, UsageError
 from ctl.ethtool import Feature
 from ctl.netns import NetNs, error_from_errno
@@ -167,21 +167,6 @@ def test_prepare_port_leaves_gro_alone_when_the_peer_has_a_program(pair):
         links.create_veth(VethEnd(name="p1"), VethEnd(name="eth0"), b)
     with passing(b, "eth0"):
         assert not [step for step in prepare_port(a, "p1", b).done if step.startswith("gro")]
-
-
-def test_a_veth_takes_redirects_while_its_peer_polls(pair):
-    a, b = pair
-    with Links(a) as links:
-        links.create_veth(VethEnd(name="p1"), VethEnd(name="eth0"), b)
-        links.set_up("p1")
-    with Links(b) as links:
-        links.set_up("eth0")
-    assert netdev.takes_redirects(a, "p1") is False
-    prepare_port(a, "p1")
-    assert netdev.takes_redirects(a, "p1") is True
-    assert netdev.takes_redirects(a, "lo") is False
-    with pytest.raises(NotFound):
-        netdev.takes_redirects(a, "eth9")
 
 
 def test_prepare_port_says_what_it_could_not_do(pair):

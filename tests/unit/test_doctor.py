@@ -7,7 +7,7 @@ import pytest
 
 from ctl.doctor import after_mending, examine, mend
 from ctl.doctor.finding import Check, Finding, Mend, State, fault, note, ok, within
-from ctl.doctor.kernel import Devices, judge_devices, judge_jit
+from ctl.doctor.kernel import Devices, Offer, judge_devices, judge_features, judge_jit
 from ctl.doctor.leftovers import (
     Folders,
     Lab,
@@ -25,6 +25,7 @@ from ctl.doctor.storage import judge as judge_storage
 from ctl.doctor.toolchain import Compiler, judge_compiler, judge_libbpf, judge_packages
 from ctl.errors import NotPermitted, NotSupported
 from ctl.kernel.compile import Bcc
+from ctl.kernel.features import FEATURES
 from ctl.netns import NetNs
 
 ALL_HELD = frozenset(c.name for c in CAPABILITIES)
@@ -34,6 +35,7 @@ STORAGE = Storage(known=True, place=True, mounted=True, read_only=False, elsewhe
 BCC = Bcc(version="0.26.0", place="/usr/lib/bcc", clang="14")
 COMPILER = Compiler(bcc=BCC, warm=True, cache=Path("/var/cache/x"), writable=True)
 NO_BCC = NotSupported("no BCC", "apt install python3-bpfcc")
+OFFER = Offer(feature=FEATURES["tcx"], there=True, forbidden=False)
 BLUE = NetNs.named("blue")
 
 
@@ -57,6 +59,7 @@ def command(findings, check):
         (judge_libbpf, "1.1"),
         (judge_compiler, COMPILER),
         (judge_packages, {"pyroute2": "0.9", "scapy": "2.6"}),
+        (judge_features, [OFFER]),
         (judge_devices, Devices(veth=None, clsact=None)),
         (judge_jit, True),
         (judge_folders, Folders(remains=(), busy=False)),
@@ -92,6 +95,8 @@ def test_a_machine_in_order_has_a_row_for_each_fact_and_nothing_to_mend(judge, f
         (judge_compiler, replace(COMPILER, warm=False), set()),
         (judge_compiler, replace(COMPILER, warm=False, writable=False), {("compile cache", "note")}),
         (judge_packages, {"pyroute2": "0.9"}, {("scapy", "fault")}),
+        (judge_features, [replace(OFFER, there=False)], {("tcx", "note")}),
+        (judge_features, [replace(OFFER, forbidden=True)], {("tcx", "note")}),
         (judge_devices, Devices(veth=NO_BCC, clsact=NO_BCC), {("veth", "fault"), ("clsact", "fault")}),
         (judge_jit, False, {("jit", "note")}),
         (judge_folders, Folders(remains=("br0",), busy=False), {("br0 folder", "fault")}),
@@ -122,6 +127,17 @@ def test_what_includes_a_capability_may_be_missing_too():
     findings = list(judge_rights(replace(RIGHTS, capabilities=ALL_HELD - {"CAP_BPF", "CAP_SYS_ADMIN"})))
     assert wrong(findings) == {("CAP_BPF", "fault"), ("CAP_SYS_ADMIN", "fault")}
     assert command(findings, "CAP_BPF") == "", "root cannot become root to get it"
+
+
+# --- features ----------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_told_with_its_fallback():
+    (lacking,) = judge_features([replace(OFFER, there=False)])
+    assert "Linux 6.6" in lacking.found
+    assert FEATURES["tcx"].instead in lacking.consequence
+    (forbidden,) = judge_features([replace(OFFER, forbidden=True)])
+    assert forbidden.mend.command == "unset CTL_WITHOUT"
 
 
 # --- mends -------------------------------------------------------------------------------------------

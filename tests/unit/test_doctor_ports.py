@@ -80,7 +80,7 @@ VLANS = tuple(
     for feature in (Feature.TX_VLAN, Feature.RX_VLAN)
 )
 WIRED = Wiring(link=LINK, peer=PEER, peer_ns=RED, needs=(GRO, TX, *VLANS))
-SOCKET = Socket(datapath="br0", home=BLUE, port=PORT, wired=WIRED, takes_redirects=True)
+SOCKET = Socket(datapath="br0", home=BLUE, port=PORT, wired=WIRED)
 
 
 def judged(*sockets, ethtool=True):
@@ -102,6 +102,7 @@ def test_a_device_that_is_no_veth_needs_nothing():
 
 
 ADD_AGAIN = "ctl --dp br0 del-if 1 && ctl --dp br0 add-if p1,port_no=1,netns=blue"
+SLOW = replace(PORT, takes_redirects=False)
 GONE = replace(SOCKET, wired=None, port=replace(PORT, ifindex=0))
 
 
@@ -124,8 +125,9 @@ GONE = replace(SOCKET, wired=None, port=replace(PORT, ifindex=0))
         (plugged(link=replace(LINK, carrier=False), peer=replace(PEER, up=False)),
          ("br0:p1 link", "fault", "nsenter --net=/run/netns/red ip link set dev eth0 up")),
         (plugged(link=replace(LINK, carrier=False)), ("br0:p1 link", "fault", "")),
-        (replace(SOCKET, takes_redirects=False), ("br0:p1 redirects", "fault", "")),
-        (replace(SOCKET, takes_redirects=None), None),
+        (replace(SOCKET, takes_redirects=False), ("br0:p1 redirects", "fault", ADD_AGAIN)),
+        (replace(SOCKET, takes_redirects=False, port=SLOW), ("br0:p1 redirects", "note", "")),
+        (replace(SOCKET, port=SLOW), ("br0:p1 redirects", "note", ADD_AGAIN)),
         (plugged(link=replace(LINK, mtu=1400)),
          ("br0:p1 mtu", "fault", "nsenter --net=/run/netns/blue ip link set dev p1 mtu 1500")),
         (plugged(peer=replace(PEER, mtu=1400)),
