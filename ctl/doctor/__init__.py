@@ -45,13 +45,19 @@ def _examine(check: Check[Any]) -> Iterable[Finding]:
         return [
             note(check.name, f"not looked at: {_said(e)}", "it takes more rights", by_hand("sudo", "ctl", "doctor"))
         ]
-    except (CtlError, OSError) as e:
-        return [fault(check.name, f"could not be looked at: {_said(e)}", getattr(e, "hint", ""))]
+    except Exception as e:  # noqa: BLE001 - machines are broken in ways that nobody has thought of
+        return [fault(check.name, f"could not be looked at: {_said(e)}", _hint(e) or "nothing is known of it")]
     return check.judge(facts)
 
 
-def _said(error: CtlError | OSError) -> str:
-    return error.message if isinstance(error, CtlError) else str(error)
+def _said(error: Exception) -> str:
+    if isinstance(error, CtlError):
+        return error.message
+    return str(error) if isinstance(error, OSError | ImportError) else f"{type(error).__name__}: {error}"
+
+
+def _hint(error: Exception) -> str:
+    return error.hint if isinstance(error, CtlError) else ""
 
 
 def mend(found: Iterable[Finding]) -> Iterator[tuple[Finding, CtlError | OSError | None]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok
-from ctl.errors import Absent, Busy, CtlError
+from ctl.errors import Absent, Busy, CtlError, Failure
 from ctl.kernel import bpffs, lifecycle
 from ctl.kernel.datapath import KernelDatapath, text
 from ctl.kernel.writer import lock_folder
@@ -61,6 +61,8 @@ def _condition(name: str) -> Condition:
             return _condition_of(datapath)
     except CtlError as e:
         return Condition(name=name, refused=e)
+    except FileNotFoundError as e:
+        return Condition(name=name, refused=Failure(f"a part of it is missing: {e.strerror}"))
 
 
 def _condition_of(datapath: KernelDatapath) -> Condition:
@@ -108,7 +110,7 @@ def judge(seen: Iterable[Condition]) -> Iterator[Finding]:
 def _judge_one(seen: Condition) -> Iterator[Finding]:
     name = seen.name
     if seen.refused is not None:
-        yield fault(name, seen.refused.message, "it forwards, and nobody can see or change its flows",
+        yield fault(name, seen.refused.message, "it may forward, but its flows can be neither seen nor changed",
                     by_hand("ctl", "del-dp", name))  # fmt: skip
         return
     yield ok(name, "of this version")

@@ -54,7 +54,7 @@ def look(only: str | None = None) -> Panel:
     """Every port of every datapath that we can read, or of the one that is named."""
     sockets: list[Socket] = []
     for name in whole_datapaths(only):
-        with suppress(CtlError), KernelDatapath(name) as datapath:
+        with suppress(CtlError, FileNotFoundError), KernelDatapath(name) as datapath:
             sockets += _sockets(datapath, datapath.netns)
     return Panel(sockets=tuple(sockets), ethtool=shutil.which("ethtool") is not None)
 

@@ -15,9 +15,24 @@ from ctl.kernel import compile as compiler
 from ctl.kernel import libbpf, program
 from ctl.kernel.compile import Bcc
 
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A Python package, the versions that serve (their beginning; "" for any), and what does not work without it."""
+
+    name: str
+    series: str
+    consequence: str
+
+    @property
+    def requirement(self) -> str:
+        """As pip is told it."""
+        return f"{self.name}=={self.series}.*" if self.series else self.name
+
+
 PACKAGES: Final = (
-    ("pyroute2", "no device can be made or examined"),
-    ("scapy", "ctl up and ctl send have no traffic"),
+    Package("pyroute2", "0.9", "no device can be made or examined"),
+    Package("scapy", "", "ctl up and ctl send have no traffic"),
 )
 
 
@@ -102,9 +117,9 @@ def judge_compiler(seen: Compiler) -> Iterator[Finding]:
 def look_at_packages() -> dict[str, str]:
     """The version of each package that is installed."""
     found = {}
-    for name, _ in PACKAGES:
+    for package in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            found[package.name] = importlib.metadata.version(package.name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
@@ -112,11 +127,13 @@ def look_at_packages() -> dict[str, str]:
 
 def judge_packages(seen: dict[str, str]) -> Iterable[Finding]:
     """Those that commands import when they need them."""
-    for name, consequence in PACKAGES:
-        if name in seen:
-            yield ok(name, seen[name])
+    for package in PACKAGES:
+        version = seen.get(package.name, "")
+        if version and f"{version}.".startswith(f"{package.series}." if package.series else ""):
+            yield ok(package.name, version)
         else:
-            yield fault(name, "not installed", consequence, by_hand("pip", "install", name))
+            yield fault(package.name, version or "not installed", package.consequence,
+                        by_hand("pip", "install", package.requirement))  # fmt: skip
 
 
 CHECKS: Final = (

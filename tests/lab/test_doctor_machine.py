@@ -45,6 +45,10 @@ def test_capabilities_that_were_dropped(ctl, drop, missing):
     assert all(row["state"] == "fault" for row in rows.values())
 
 
+def test_root_of_a_user_namespace_is_not_root_of_the_machine(ctl):
+    assert examined(ctl, "rights", before=["unshare", "--user", "--map-root-user"]).keys() == {"user namespace"}
+
+
 def test_a_user_without_rights_is_told_what_could_not_be_looked_at(ctl):
     with mounts("mount -t bpf -o mode=700 bpf /sys/fs/bpf") as enter:
         rows = examined(ctl, before=[*enter, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -129,6 +133,13 @@ def test_the_wrong_bcc(ctl, tmp_path, content):
     assert row["mend"] == "apt install python3-bpfcc"
 
 
+def test_a_package_that_cannot_be_imported_costs_the_rows_that_need_it(ctl, tmp_path):
+    (tmp_path / "pyroute2.py").write_text("raise ImportError('no such thing')")
+    rows = ctl.document("kernel", env={"PYTHONPATH": str(tmp_path)})
+    assert rows["devices"]["found"] == "could not be looked at: no such thing"
+    assert rows["clock"]["state"] == "ok"
+
+
 def test_a_cache_that_cannot_be_written(ctl):
     with mounts("mkdir -p /var/cache/ufid-datapath; mount -t tmpfs -o ro none /var/cache/ufid-datapath") as enter:
         row = examined(ctl, "toolchain", before=enter)["compile cache"]
@@ -197,6 +208,14 @@ def test_a_datapath_of_another_version_goes_by_the_printed_command(datapath, nam
     assert datapath.rows("datapaths").keys().isdisjoint({datapath.name})
     datapath.document("--fix", "leftovers")
     assert set(namespace.devices()) == {"lo"}
+
+
+def test_a_datapath_that_lacks_a_map(datapath):
+    (bpffs.folder(datapath.name) / "control").unlink()
+    assert datapath.ill("datapaths", "ports") == {("", "fault")}
+    assert "a part of it is missing" in datapath.rows("datapaths")[datapath.name].found
+    datapath.mend("", "datapaths")
+    assert datapath.name not in bpffs.names()
 
 
 def test_half_a_datapath_and_its_device_are_cleared_away(datapath, namespace):

@@ -1,5 +1,6 @@
 """What the doctor makes of made-up facts about a machine; datapaths and ports have a file of their own."""
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ctl.doctor.leftovers import (
 from ctl.doctor.machine import CAPABILITIES, Machine, Rights, judge_machine, judge_rights
 from ctl.doctor.storage import Storage
 from ctl.doctor.storage import judge as judge_storage
-from ctl.doctor.toolchain import Compiler, judge_compiler, judge_libbpf, judge_packages
+from ctl.doctor.toolchain import PACKAGES, Compiler, judge_compiler, judge_libbpf, judge_packages
 from ctl.errors import NotPermitted, NotSupported
 from ctl.kernel.compile import Bcc
 from ctl.kernel.features import FEATURES
@@ -95,6 +96,8 @@ def test_a_machine_in_order_has_a_row_for_each_fact_and_nothing_to_mend(judge, f
         (judge_compiler, replace(COMPILER, warm=False), set()),
         (judge_compiler, replace(COMPILER, warm=False, writable=False), {("compile cache", "note")}),
         (judge_packages, {"pyroute2": "0.9"}, {("scapy", "fault")}),
+        (judge_packages, {"pyroute2": "0.7.2", "scapy": "2.6"}, {("pyroute2", "fault")}),
+        (judge_packages, {"pyroute2": "0.90", "scapy": "2.6"}, {("pyroute2", "fault")}),
         (judge_features, [replace(OFFER, there=False)], {("tcx", "note")}),
         (judge_features, [replace(OFFER, forbidden=True)], {("tcx", "note")}),
         (judge_devices, Devices(veth=NO_BCC, clsact=NO_BCC), {("veth", "fault"), ("clsact", "fault")}),
@@ -127,6 +130,15 @@ def test_what_includes_a_capability_may_be_missing_too():
     findings = list(judge_rights(replace(RIGHTS, capabilities=ALL_HELD - {"CAP_BPF", "CAP_SYS_ADMIN"})))
     assert wrong(findings) == {("CAP_BPF", "fault"), ("CAP_SYS_ADMIN", "fault")}
     assert command(findings, "CAP_BPF") == "", "root cannot become root to get it"
+
+
+# --- the toolchain -----------------------------------------------------------------------------------
+
+
+def test_the_packages_are_those_of_the_project(checkout):
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    wanted = {f"{p.name}>={p.series}" if p.series else p.name for p in PACKAGES}
+    assert {d.partition(",")[0] for d in project["dependencies"]} == wanted | {"click"}
 
 
 # --- features ----------------------------------------------------------------------------------------
