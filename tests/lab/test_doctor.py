@@ -235,7 +235,7 @@ def test_an_interrupted_writer_is_found_and_its_work_finished(whole_lab):
 
 def test_a_host_that_is_gone(lab_name):
     ctl = Patient(lab_name)
-    ctl("up", "--no-traffic")
+    ctl("up", "--no-traffic", "--hosts", "2")
     existing(lab_name).namespaces()[1].delete()
     row = ctl.rows("leftovers")[f"lab {lab_name}"]
     assert row.state is State.FAULT
