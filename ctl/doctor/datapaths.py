@@ -116,7 +116,7 @@ def _judge_one(seen: Condition) -> Iterator[Finding]:
     yield ok(name, "of this version")
     yield _judge_namespace(seen)
     if seen.interrupted:
-        repair = Mend(command=f"ctl --dp {name} doctor --fix", act=partial(_repair, name))
+        repair = Mend(command=f"ctl --dp {name} doctor --fix datapaths", act=partial(_repair, name))
         yield fault(f"{name} writer", "the last one was interrupted at work",
                     "a change may be half made, until the next one finishes or undoes it", repair)  # fmt: skip
     else:

@@ -199,7 +199,7 @@ def _judge_needs(socket: Socket, wired: Wiring, *, ethtool: bool) -> Iterator[Fi
         needs = [need for need in wired.needs if need.feature in words]
         if unmet:
             found = ", ".join(f"{words[n.feature]} {_state(not n.on)} at {n.device} in {place(n.ns)}" for n in unmet)
-            yield fault(check, found, consequence, _switch(unmet, words, ethtool=ethtool))
+            yield fault(check, found, consequence, _switch(socket, unmet, words, ethtool=ethtool))
         elif needs:
             places = dict.fromkeys(f"{need.device} in {place(need.ns)}" for need in needs)
             yield ok(check, f"{_state(needs[0].on)} at {' and '.join(places)}")
@@ -213,7 +213,7 @@ def _state(on: bool) -> str:  # noqa: FBT001 - it is the subject
     return "on" if on else "off"
 
 
-def _switch(needs: list[Need], words: dict[Feature, str], *, ethtool: bool) -> Mend:
+def _switch(socket: Socket, needs: list[Need], words: dict[Feature, str], *, ethtool: bool) -> Mend:
     """As `ctl add-if` did when the port was made, so it may be done again."""
 
     def meet() -> None:
@@ -224,7 +224,8 @@ def _switch(needs: list[Need], words: dict[Feature, str], *, ethtool: bool) -> M
     for need in needs:
         settings.setdefault((need.ns, need.device), []).extend((words[need.feature], _state(need.on)))
     commands = [within(ns, "ethtool", "-K", device, *states) for (ns, device), states in settings.items()]
-    return Mend(command=" && ".join(commands) if ethtool else "ctl doctor --fix", act=meet)
+    without = shlex.join(("ctl", *_dp(socket), "doctor", "--fix", "ports"))
+    return Mend(command=" && ".join(commands) if ethtool else without, act=meet)
 
 
 def _judge_redirects(socket: Socket, wired: Wiring) -> Iterator[Finding]:

@@ -230,7 +230,8 @@ def test_an_interrupted_writer_is_found_and_its_work_finished(whole_lab):
         assert (" writer", "fault") not in whole_lab.ill("datapaths"), "a writer at work is no fault"
     with KernelDatapath(whole_lab.name) as datapath:
         datapath.reader.control.dirty = 1
-    assert whole_lab.document("--fix", "datapaths")[" writer"]["fixed"]
+    whole_lab.mend(" writer", "datapaths")
+    assert (" writer", "fault") not in whole_lab.ill("datapaths")
 
 
 def test_a_host_that_is_gone(lab_name):

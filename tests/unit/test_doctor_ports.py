@@ -49,7 +49,7 @@ def test_a_datapath_in_order():
         ({"refused": Failure("of another version")}, ("br0", "fault", "ctl del-dp br0")),
         ({"lost": Absent("gone")}, ("br0 namespace", "fault", "ctl del-dp br0")),
         ({"lost": Absent("gone"), "namespace": ""}, ("br0 namespace", "note", "")),
-        ({"interrupted": True}, ("br0 writer", "fault", "ctl --dp br0 doctor --fix")),
+        ({"interrupted": True}, ("br0 writer", "fault", "ctl --dp br0 doctor --fix datapaths")),
         ({"unheard": 3}, ("br0 upcalls", "note", "ctl --dp br0 show -s")),
         ({"unheard": 3, "listener": 7}, None),
     ],
@@ -154,7 +154,7 @@ def test_offloads(unmet, check, command):
     broken = replace(SOCKET, unmet=tuple(unmet))
     assert said(wrong(judged(broken))) == (f"br0:p1 {check}", "fault", command)
     without = wrong(judged(broken, ethtool=False))
-    assert without.mend.command == "ctl doctor --fix"
+    assert without.mend.command == "ctl --dp br0 doctor --fix ports"
     assert without.mend.act is not None
 
 
