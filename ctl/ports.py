@@ -11,13 +11,13 @@ in".  A VLAN tag that is offloaded is not in the bytes that XDP reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from ctl import ethtool
-from ctl.errors import CtlError, Exists, NotFound, UsageError
+from ctl.errors import Exists, NotFound, UsageError
 from ctl.ethtool import Feature
 from ctl.netns import NetNs, error_from_errno
 
@@ -56,18 +56,6 @@ class LocalPort:
 
     stack: str
     port: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
-    """What `prepare_port` did to a device and its peer, and what it could not do.
-
-    Both are sentences for the user.  Packets may be lost while ``problems`` is not empty.
-    """
-
-    driver: str
-    done: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
 
 
 class Links:
@@ -243,13 +231,13 @@ def delete_local_port(ns: NetNs, name: str) -> bool:
 
 # --- what XDP needs ----------------------------------------------------------------------------------
 
-_UNDER_XDP: Final = {Feature.TX_VLAN: False, Feature.RX_VLAN: False}
-_FACING_XDP: Final = {Feature.GRO: True, Feature.TX_CHECKSUM: False, **_UNDER_XDP}
+UNDER_XDP: Final = {Feature.TX_VLAN: False, Feature.RX_VLAN: False}
+FACING_XDP: Final = {Feature.GRO: True, Feature.TX_CHECKSUM: False, **UNDER_XDP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """A feature that has to be on, or off, at a device for XDP to work there or at its peer."""
+    """A feature that has to be on, or off, at a device for XDP to work there or at its peer; see `ctl.wiring`."""
 
     ns: NetNs
     device: str
@@ -270,88 +258,27 @@ class Need:
         ethtool.switch(self.ns, self.device, **{"on" if self.on else "off": (self.feature,)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
-    """A device and, of a veth, its peer, with all that the two need.  ``peer`` None: none, or out of reach."""
-
-    link: Link
-    peer: Link | None = None
-    peer_ns: NetNs | None = None
-    needs: tuple[Need, ...] = ()
-
-    @property
-    def peer_is_hidden(self) -> bool:
-        """Whether there is a peer that we cannot get at."""
-        return self.link.kind == "veth" and self.peer is None
-
-
-def wiring(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Wiring:
-    """What ``device`` is plugged into, and needs as a port.
-
-    Only a veth needs anything, mostly at its peer, which is looked for in ``peer_ns`` if that is given, else
-    in ``ns`` and in every named namespace.  ``tc_only``: offloads stay, but the peer has to poll for what other
-    ports send by XDP.  NotFound.
-    """
-    with Links(ns) as links:
-        link = links.get(device)
-        if link.kind != "veth":
-            return Wiring(link=link)
-        home = _namespace_of_peer(links, link, peer_ns)
-    here = () if tc_only else _needs(ns, device, _UNDER_XDP)
-    if home is None or link.peer_ifindex is None:
-        return Wiring(link=link, needs=here)
-    with Links(home) as links:
-        peer = links.get(link.peer_ifindex)
-    facing = {Feature.GRO: True} if tc_only else dict(_FACING_XDP)
-    if peer.has_xdp:  # which makes it poll
-        del facing[Feature.GRO]
-    return Wiring(link=link, peer=peer, peer_ns=home, needs=(*here, *_needs(home, peer.name, facing)))
-
-
-def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Readiness:
-    """Do what ``device`` needs before it becomes a port of a datapath in ``ns``; see `wiring`.
-
-    What was already right is not in the result.
-    """
-    wired = wiring(ns, device, peer_ns, tc_only=tc_only)
-    done, problems = [], []
-    if wired.peer_is_hidden:
-        problems.append(
-            f"the peer of {device} is out of reach: it needs GRO on, or a program, else all that is sent to"
-            f" {device} is lost; and tx checksum off"
-        )
-    for need in wired.needs:
-        if need.is_met():
-            continue
-        try:
-            need.meet()
-        except CtlError as e:
-            problems.append(f"could not switch {need}: {e.message}")
-        else:
-            done.append(str(need))
-    return Readiness(driver=ethtool.driver(ns, device), done=tuple(done), problems=tuple(problems))
-
-
 def make_safe_sender(ns: NetNs, device: str) -> None:
     """Make a veth end safe to face an XDP port: GRO on, checksums computed in software, tags in the frame.
 
     TSO and GSO go with the checksum: the kernel allows neither without it.
     """
-    for need in _needs(ns, device, _FACING_XDP):
+    for need in needs(ns, device, FACING_XDP):
         need.meet()
 
 
 def keep_tags_in_frames(ns: NetNs, device: str) -> None:
     """VLAN tags stay in the bytes, in both directions."""
-    for need in _needs(ns, device, _UNDER_XDP):
+    for need in needs(ns, device, UNDER_XDP):
         need.meet()
 
 
-def _needs(ns: NetNs, device: str, states: dict[Feature, bool]) -> tuple[Need, ...]:
+def needs(ns: NetNs, device: str, states: Mapping[Feature, bool]) -> tuple[Need, ...]:
+    """Features as they have to be at a device."""
     return tuple(Need(ns=ns, device=device, feature=feature, on=on) for feature, on in states.items())
 
 
-def _namespace_of_peer(links: Links, link: Link, peer_ns: NetNs | None) -> NetNs | None:
+def namespace_of_peer(links: Links, link: Link, peer_ns: NetNs | None) -> NetNs | None:
     """Which of the namespaces that we can open holds the peer.  Decided by nsid: ifindexes are equal all over."""
     if link.peer_nsid is None:
         return links.ns

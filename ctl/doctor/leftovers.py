@@ -17,7 +17,8 @@ from ctl.errors import Absent
 from ctl.kernel import bpffs, lifecycle
 from ctl.kernel import compile as compiler
 from ctl.netns import NetNs
-from ctl.ports import LOCAL_SUFFIX, Links, wiring
+from ctl.ports import LOCAL_SUFFIX, Links
+from ctl.wiring import wiring
 
 _ABANDONED_S: Final = 3600.0  # no compilation takes that long
 _LAB_NAMESPACE: Final = re.compile(r"ctl-([^-]+)-([^-]+)")

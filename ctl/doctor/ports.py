@@ -17,7 +17,8 @@ from ctl.ethtool import Feature
 from ctl.kernel import attach, redirect
 from ctl.kernel.datapath import KernelDatapath
 from ctl.netns import RUN_DIR, NetNs
-from ctl.ports import Link, Need, Wiring, wiring
+from ctl.ports import Link, Need
+from ctl.wiring import Wiring, wiring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ def _socket(datapath: KernelDatapath, home: NetNs, port: Port) -> Socket:
     """NotFound when the device is gone, or goes meanwhile."""
     device = home.device_name(port.ifindex)
     wired = wiring(home, device, tc_only=port.hook == "tc")
+    if device != port.device and port.hook != "tc" and not wired.link.has_xdp:
+        raise NotFound(f"{port.device} is in another namespace, and {device} has its ifindex here")
     return Socket(
         datapath=datapath.name,
         home=home,
@@ -204,9 +207,10 @@ def _judge_needs(socket: Socket, wired: Wiring, *, ethtool: bool) -> Iterator[Fi
             places = dict.fromkeys(f"{need.device} in {place(need.ns)}" for need in needs)
             yield ok(check, f"{_state(needs[0].on)} at {' and '.join(places)}")
     if wired.peer_is_hidden:
+        settings = "gro on" if socket.port.hook == "tc" else "gro on tx off txvlan off rxvlan off"
         yield note(f"{socket.subject} peer", "in a network namespace that has no name here",
-                   "its offloads cannot be looked at: there, GRO has to be on, and tx checksum and VLAN offloads off",
-                   Mend(command="ethtool -K eth0 gro on tx off txvlan off rxvlan off"))  # fmt: skip
+                   f"its offloads cannot be looked at; they have to be {settings}",
+                   Mend(command=f"ethtool -K DEVICE {settings}  # of the peer, in its namespace"))  # fmt: skip
 
 
 def _state(on: bool) -> str:  # noqa: FBT001 - it is the subject

@@ -32,6 +32,7 @@ ROOMS = [
     "ctl.netlink",
     "ctl.kernel",
     "ctl.ports",
+    "ctl.wiring",
     "ctl.manage",
     "netns_lab",
     "ctl.doctor",

@@ -206,6 +206,17 @@ def test_a_device_in_another_namespace(whole_lab, cable):
     assert whole_lab.ill("ports") == set()
 
 
+def test_another_device_with_the_ifindex_of_one_that_was_moved_away(whole_lab, cable, topology):
+    ifindex = cable.ns.ifindex("p9")
+    cable.ip_link_set("netns", f"ctl-{whole_lab.name}-h1")
+    with cable.ns.enter():
+        subprocess.run(["ip", "link", "add", "x9", "index", str(ifindex), "type", "veth", "peer", "y9"], check=True)
+    assert whole_lab.ill("ports") == {(":p9", "fault")}
+    with Links(topology.datapath_namespace) as links:
+        links.delete("x9")
+    whole_lab.mend(":p9", "ports")
+
+
 # --- what is around a lab ----------------------------------------------------------------------------
 
 

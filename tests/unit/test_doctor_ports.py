@@ -14,7 +14,8 @@ from ctl.doctor.ports import judge as judge_ports
 from ctl.errors import Absent, Failure
 from ctl.ethtool import Feature
 from ctl.netns import NetNs
-from ctl.ports import Link, Need, Wiring
+from ctl.ports import Link, Need
+from ctl.wiring import Wiring
 
 BLUE, RED = NetNs.named("blue"), NetNs.named("red")
 
@@ -102,6 +103,7 @@ def test_a_device_that_is_no_veth_needs_nothing():
 
 
 ADD_AGAIN = "ctl --dp br0 del-if 1 && ctl --dp br0 add-if p1,port_no=1,netns=blue"
+ELSEWHERE = "  # of the peer, in its namespace"
 SLOW = replace(PORT, takes_redirects=False)
 GONE = replace(SOCKET, wired=None, port=replace(PORT, ifindex=0))
 
@@ -133,7 +135,9 @@ GONE = replace(SOCKET, wired=None, port=replace(PORT, ifindex=0))
         (plugged(peer=replace(PEER, mtu=1400)),
          ("br0:p1 mtu", "fault", "nsenter --net=/run/netns/red ip link set dev eth0 mtu 1500")),
         (replace(SOCKET, wired=replace(WIRED, peer=None, peer_ns=None, needs=VLANS[:2])),
-         ("br0:p1 peer", "note", "ethtool -K eth0 gro on tx off txvlan off rxvlan off")),
+         ("br0:p1 peer", "note", f"ethtool -K DEVICE gro on tx off txvlan off rxvlan off{ELSEWHERE}")),
+        (replace(SOCKET, port=replace(PORT, hook="tc"), wired=Wiring(link=LINK)),
+         ("br0:p1 peer", "note", f"ethtool -K DEVICE gro on{ELSEWHERE}")),
     ],
 )  # fmt: skip
 def test_a_port_out_of_order(socket, row):
