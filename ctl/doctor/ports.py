@@ -96,7 +96,7 @@ def judge(seen: Panel) -> Iterator[Finding]:
             yield _judge_gone(socket)
             continue
         yield _judge_device(socket, socket.wired)
-        yield _judge_programs(socket)
+        yield _judge_programs(socket, socket.wired)
         yield _judge_link(socket, socket.wired)
         yield _judge_mtu(socket, socket.wired, _siblings(seen, socket))
         yield from _judge_needs(socket, socket.wired, ethtool=seen.ethtool)
@@ -118,9 +118,8 @@ def _judge_gone(socket: Socket) -> Finding:
         found = f"{port.device} is gone" + (", and another device has its name" if socket.namesake else "")
     else:
         found = f"{port.device} is not in {place(socket.home)} any more"
-    again = (
-        _add_again(socket, port.device) if socket.namesake else by_hand("ctl", *_dp(socket), "del-if", str(port.number))
-    )
+    remove = by_hand("ctl", *_dp(socket), "del-if", str(port.number))
+    again = _add_again(socket, port.device) if socket.namesake else remove
     return fault(socket.subject, found, f"what flows send to port {port.number} is lost", again)
 
 
@@ -133,11 +132,11 @@ def _judge_device(socket: Socket, wired: Wiring) -> Finding:
                 "packets do not care; ctl knows it by its old name", _add_again(socket, link.name))  # fmt: skip
 
 
-def _judge_programs(socket: Socket) -> Finding:
+def _judge_programs(socket: Socket, wired: Wiring) -> Finding:
     check, hook = f"{socket.subject} program", socket.port.hook
     if socket.foreign:
         return fault(check, f"on {' and '.join(socket.foreign)} the datapath's program does not run",
-                     "what it receives is not handled there", _add_again(socket, socket.port.device))  # fmt: skip
+                     "what it receives is not handled there", _add_again(socket, wired.link.name))  # fmt: skip
     if hook == "xdp/generic":
         return note(check, "xdp/generic: the driver has no XDP of its own",
                     "each packet is copied into a socket buffer first, which costs most of what XDP saves")  # fmt: skip

@@ -43,6 +43,8 @@ _DIGEST_FACTOR_1: Final = 0xC2B2AE3D27D4EB4F
 
 _BASE_OFFSET: Final = abi.FlowTail.base_packets.offset
 _STATE_OFFSET: Final = abi.FlowRecord.state.offset
+_ACTIONS_OFFSET: Final = abi.FlowRecord.actions.offset
+_REFERENCE: Final = struct.Struct("<Q")
 
 
 def run_of(reference: int) -> tuple[int, int]:
@@ -200,8 +202,10 @@ class RecordReader:
 
     def units_in_use(self) -> int:
         """How many action units the lists of all flows take, with what rounding up to a run's size costs."""
-        lengths = (run_of(self.record(slot).actions)[1] for slot in self.live_slots())
-        return sum(1 << run_class(units) for units in lengths if units)
+        references = (
+            _REFERENCE.unpack_from(self._records, slot * RECORD_SIZE + _ACTIONS_OFFSET) for slot in self.live_slots()
+        )
+        return sum(1 << run_class(units) for (reference,) in references if (units := run_of(reference)[1]))
 
     def live_masks(self) -> list[int]:
         """The ids of the masks in use, rising."""

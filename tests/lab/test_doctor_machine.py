@@ -12,7 +12,7 @@ from ctl.doctor import State
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.datapath import KernelDatapath, read_meta
 from ctl.netns import NetNs
-from ctl.text import parse_flow
+from ctl.text import parse_actions, parse_flow
 from tests.lab.patient import Patient, shell
 
 
@@ -95,9 +95,31 @@ def test_a_file_system_that_is_not_as_it_should_be(ctl, commands, check, state, 
         assert examined(ctl, "bpffs", before=enter) == {}
 
 
-def test_fix_mounts_it(ctl):
+def test_fix_mounts_it_and_says_so(ctl):
     with mounts("umount -l /sys/fs/bpf") as enter:
-        assert ctl.document("--fix", "bpffs", before=enter)["mounted"]["fixed"]
+        argv = [*enter, *ctl.argv("doctor", "--fix", "bpffs")]
+        run = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stderr == "bpffs, mounted: not at /sys/fs/bpf: mended\n"
+    assert run.stdout.splitlines() == [
+        "bpffs",
+        "  ok     mounted                     at /sys/fs/bpf (mended)",
+        "  ok     writable                    /sys/fs/bpf is mounted for writing",
+        "  ok     locks                       flock(2) works on its folders",
+        "no faults, no notes",
+    ]
+
+
+def test_text_has_what_follows_and_the_command_below_a_row(ctl):
+    with mounts("umount -l /sys/fs/bpf") as enter:
+        argv = [*enter, *ctl.argv("doctor", "bpffs")]
+        run = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.splitlines() == [
+        "bpffs",
+        "  note   mounted                     not at /sys/fs/bpf",
+        "         there is no datapath; who makes the first one mounts it",
+        "         mend: mount -t bpf bpf /sys/fs/bpf",
+        "no faults, 1 note; ctl doctor --fix mends 1 of them",
+    ]
 
 
 # --- the kernel --------------------------------------------------------------------------------------
@@ -189,6 +211,13 @@ def test_a_table_that_fills(datapath, flows, state):
     if row.mend:
         shell(row.mend.command)
         assert datapath.rows("datapaths")[f"{datapath.name} flows"].found == "0 of 20"
+
+
+def test_room_for_actions_is_counted_in_runs(datapath):
+    with KernelDatapath(datapath.name) as table, table.hold():
+        for number, actions in enumerate(["drop", "1", "1,2,3"]):
+            table.flow_new(parse_flow(f"in_port({number}),eth()").match, parse_actions(actions))
+    assert datapath.rows("datapaths")[f"{datapath.name} action units"].found.startswith("5 of ")
 
 
 def test_a_datapath_of_another_version_goes_by_the_printed_command(datapath, namespace):
