@@ -11,7 +11,7 @@ import click
 
 from ctl.cli.common import examples, pass_context, print_json
 from ctl.cli.main import Context
-from ctl.errors import UsageError
+from ctl.doctor import GROUPS
 
 if TYPE_CHECKING:
     from ctl.doctor import Check, Finding
@@ -25,23 +25,19 @@ _WIDTH: Final = 26
     epilog=examples("ctl doctor", "ctl doctor --fix", "ctl --dp br0 doctor datapaths ports", "ctl -o json doctor")
 )
 @click.option("--fix", is_flag=True, help="Do what is safe to do, say so, and look again.")
-@click.argument("groups", metavar="[GROUP]...", nargs=-1)
+@click.argument("groups", metavar="[GROUP]...", type=click.Choice(GROUPS), nargs=-1,
+                help=f"Only these of {', '.join(GROUPS)}.")  # fmt: skip
 @pass_context
 def doctor(context: Context, groups: tuple[str, ...], fix: bool) -> int:
-    """Find out what works here and what does not: each fact, what follows from it, and what mends it.
+    """Find out what works, what does not, and what mends it.
 
-    All is examined, or only the named groups: machine, rights, bpffs, toolchain, kernel, datapaths, ports,
-    leftovers; with --dp, of datapaths and ports only those of that one.  Exit status 1 when there is a fault.
-    What you might want otherwise is never done by --fix: its command is printed.
+    Each thing that the program rests upon is tried.  A fault means that packets or commands are lost as
+    things are, and makes the exit status 1.  What you might want otherwise is never done by --fix: its
+    command is printed.  With --dp, of datapaths and ports only that one and its ports are examined.
     """
     from ctl.doctor import State, after_mending, checks, examine
 
-    every = checks(context.dp)
-    known = dict.fromkeys(check.group for check in every)
-    for group in groups:
-        if group not in known:
-            raise UsageError(f"there is nothing called {group!r} to examine", "there are " + ", ".join(known))
-    wanted = [check for check in every if not groups or check.group in groups]
+    wanted = [check for check in checks(context.dp) if not groups or check.group in groups]
     mended = _mended(context, wanted) if fix else []
     findings = list(after_mending(mended, examine(wanted)))
     if context.output == "text":

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ctl.doctor.finding import Check, Finding, State, by_hand, fault, note
 from ctl.errors import CtlError, NotPermitted
 
-__all__ = ["Check", "Finding", "State", "after_mending", "checks", "examine", "mend"]
+__all__ = ["GROUPS", "Check", "Finding", "State", "after_mending", "checks", "examine", "mend"]
+
+GROUPS: Final = ("machine", "rights", "bpffs", "toolchain", "kernel", "datapaths", "ports", "leftovers")
 
 
 def checks(datapath: str | None = None) -> tuple[Check[Any], ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ctl.doctor import State, checks, examine
 from tests.lab.commands import Ctl
 
-ROW = {"group", "check", "state", "found", "consequence", "mend", "safe", "fixed"}
+SCHEMA = Path(__file__).resolve().parents[2] / "ctl" / "share" / "schemas" / "doctor-1.json"
+ROW = json.loads(SCHEMA.read_text())["$defs"]["row"]["properties"].keys()
 
 
 class Patient(Ctl):

@@ -63,7 +63,7 @@ def test_every_group_is_told_as_text_with_what_it_comes_to(whole_lab):
 
 
 def test_a_group_that_does_not_exist(whole_lab):
-    assert "there are machine, rights, bpffs" in whole_lab("doctor", "nonsense", status=2).err
+    assert "'machine', 'rights', 'bpffs'" in whole_lab("doctor", "nonsense", status=2).err
 
 
 # --- offloads ----------------------------------------------------------------------------------------

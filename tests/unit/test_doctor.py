@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctl.doctor import after_mending, examine, mend
+from ctl.doctor import GROUPS, after_mending, checks, examine, mend
 from ctl.doctor.finding import Check, Finding, Mend, State, fault, note, ok, within
 from ctl.doctor.kernel import Devices, Offer, judge_devices, judge_features, judge_jit
 from ctl.doctor.leftovers import (
@@ -223,6 +223,10 @@ def test_what_cannot_be_looked_at_is_a_finding(error, state):
 
     (finding,) = examine([Check("g", "thing", look, lambda _: [])])
     assert (finding.group, finding.check, finding.state.value) == ("g", "thing", state)
+
+
+def test_the_groups_are_those_of_the_checks_in_their_order():
+    assert tuple(dict.fromkeys(check.group for check in checks())) == GROUPS
 
 
 def test_findings_carry_the_group_of_their_check():
