@@ -22,7 +22,7 @@ _WIDTH: Final = 26
 
 
 @click.command(
-    epilog=examples("ctl doctor", "ctl doctor --fix", "ctl --dp br0 doctor datapaths ports", "ctl -o json doctor")
+    epilog=examples("ctl doctor", "ctl doctor --fix", "ctl --dp lab doctor datapaths ports", "ctl -o json doctor")
 )
 @click.option("--fix", is_flag=True, help="Do what is safe to do, say so, and look again.")
 @click.argument("groups", metavar="[GROUP]...", type=click.Choice(GROUPS), nargs=-1,
