@@ -83,10 +83,11 @@ def begun(subject: str, undo: Undo, timeout_s: float, tell: Tell) -> Iterator[Jo
     fd = _locked(path, timeout_s)
     try:
         journal = Journal(fd, path)
-        if journal.was_left:
-            tell(f"repaired {subject}: an interrupted command left {describe(journal.entries)}, which is removed")
-        journal.undo_with(undo)
         try:
+            fault("journal.locked")
+            if journal.was_left:
+                tell(f"repaired {subject}: an interrupted command left {describe(journal.entries)}, which is removed")
+            journal.undo_with(undo)
             yield journal
         except BaseException as e:
             _undo_after(e, journal, undo)
@@ -164,7 +165,6 @@ def _locked(path: pathlib.Path, timeout_s: float) -> int:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_same(fd, path):
-                fault("journal.locked")
                 return fd
         except BlockingIOError:
             if time.monotonic() >= deadline:

@@ -164,7 +164,7 @@ def add_port(  # noqa: PLR0913 - the last three are options, by keyword only
     number and counters.  UsageError for a device that is elsewhere, or that carries the default route unless
     ``force``.
     """
-    from ctl.ports import cable, prepare_port
+    from ctl.wiring import prepare_port, wiring
 
     home = datapath.netns
     where = namespace or NetNs.current()
@@ -179,7 +179,8 @@ def add_port(  # noqa: PLR0913 - the last three are options, by keyword only
     with begun(subject(datapath.name), datapath.timeout_s, tell) as steps:
         place = attach.place_for(datapath, device, number)
         steps.note("port", name=datapath.name, number=place.number, keep=place.is_known)
-        offloads.remember(_holder(datapath.name, place.number), cable(home, device))
+        needs = wiring(home, device, tc_only=tc_only).needs
+        offloads.remember(_holder(datapath.name, place.number), [(need.ns, need.device) for need in needs])
         ready = prepare_port(home, device, tc_only=tc_only)
         fault("manage.port-ready")
         port = attach.attach(datapath, device, number, tc_only=tc_only)

@@ -15,7 +15,7 @@ from typing import Final
 
 from ctl import abi
 from ctl.abi import DpLimit, MapId
-from ctl.errors import Exists, UsageError
+from ctl.errors import Busy, Exists, UsageError
 from ctl.faults import fault
 from ctl.kernel import bpffs, clsact, libbpf, program, ticks
 from ctl.kernel import maps as mapping
@@ -56,6 +56,17 @@ def check_sizes(sizes: Sizes) -> None:
 def datapath_names() -> list[str]:
     """The names of all datapaths, in order."""
     return [name for name in bpffs.names() if read_meta(name)]
+
+
+def is_busy() -> bool:
+    """Whether somebody is making or removing a datapath at this moment."""
+    try:
+        os.close(lock_folder(bpffs.ROOT, timeout_s=0))
+    except Busy:
+        return True
+    except FileNotFoundError:
+        pass  # nobody can be
+    return False
 
 
 @contextlib.contextmanager
@@ -184,14 +195,27 @@ def clear(name: str, timeout_s: float = 10.0, begin: Begin = nothing) -> None:
     """Detach and remove whatever there is of a datapath.  ``begin`` is called before the first change."""
     with _all_locked(timeout_s):
         begin()
-        for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
-            detach_link(str(link))
-            fault("lifecycle.link-detached")
-        _detach_filters(name)
-        bpffs.remove(name)
-        bpffs.remove_root_if_empty()
-        fault("lifecycle.cleared")
+        _clear(name)
     bpffs.unmount_if_ours()
+
+
+def clear_remains(name: str, timeout_s: float = 10.0) -> None:
+    """Remove what is left of a datapath, unless it is whole by now."""
+    with _all_locked(timeout_s):
+        if not read_meta(name):
+            _clear(name)
+    bpffs.unmount_if_ours()
+
+
+def _clear(name: str) -> None:
+    """For who has the lock."""
+    for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
+        detach_link(str(link))
+        fault("lifecycle.link-detached")
+    _detach_filters(name)
+    bpffs.remove(name)
+    bpffs.remove_root_if_empty()
+    fault("lifecycle.cleared")
 
 
 def _detach_filters(name: str) -> None:
