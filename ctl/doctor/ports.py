@@ -73,8 +73,6 @@ def _socket(datapath: KernelDatapath, home: NetNs, port: Port) -> Socket:
     """NotFound when the device is gone, or goes meanwhile."""
     device = home.device_name(port.ifindex)
     wired = wiring(home, device, tc_only=port.hook == "tc")
-    if device != port.device and port.hook != "tc" and not wired.link.has_xdp:
-        raise NotFound(f"{port.device} is in another namespace, and {device} has its ifindex here")
     return Socket(
         datapath=datapath.name,
         home=home,
@@ -114,10 +112,10 @@ def _siblings(seen: Panel, socket: Socket) -> list[Link]:
 
 def _judge_gone(socket: Socket) -> Finding:
     port = socket.port
-    if not port.ifindex:
-        found = f"{port.device} is gone" + (", and another device has its name" if socket.namesake else "")
+    if port.state == "moved":
+        found = f"{port.device} is in another namespace"
     else:
-        found = f"{port.device} is not in {place(socket.home)} any more"
+        found = f"{port.device} is gone" + (", and another device has its name" if socket.namesake else "")
     remove = by_hand("ctl", *_dp(socket), "del-if", str(port.number))
     again = _add_again(socket, port.device) if socket.namesake else remove
     return fault(socket.subject, found, f"what flows send to port {port.number} is lost", again)
@@ -126,10 +124,7 @@ def _judge_gone(socket: Socket) -> Finding:
 def _judge_device(socket: Socket, wired: Wiring) -> Finding:
     port, link = socket.port, wired.link
     kind = link.kind or "a device of its own kind"
-    if link.name == port.device:
-        return ok(socket.subject, f"port {port.number}: {link.name} ({kind}) in {place(socket.home)}")
-    return note(socket.subject, f"{port.device} is called {link.name} now",
-                "packets do not care; ctl knows it by its old name", _add_again(socket, link.name))  # fmt: skip
+    return ok(socket.subject, f"port {port.number}: {link.name} ({kind}) in {place(socket.home)}")
 
 
 def _judge_programs(socket: Socket, wired: Wiring) -> Finding:
