@@ -75,14 +75,14 @@ class Writer(RecordReader):
         try:
             if self.control.dirty:
                 self.recover()
+            if self.control.listener and not os.path.exists(f"/proc/{self.control.listener}"):
+                self.control.listener = 0  # it died; upcalls would be written for nobody
+            self.control.owner = os.getpid()
+            self.control.dirty = 1
+            fault("writer.begun")
         except BaseException:
             os.close(self._lock)
             raise
-        if self.control.listener and not os.path.exists(f"/proc/{self.control.listener}"):
-            self.control.listener = 0  # it died; upcalls would be written for nobody
-        self.control.owner = os.getpid()
-        self.control.dirty = 1
-        fault("writer.begun")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:

@@ -235,6 +235,12 @@ class World:
     def without_lab(self):
         run(["--dp", self.lab, "down"])
 
+    def settle(self):
+        """What the next writer of the datapath does first."""
+        if is_readable(self.name):
+            with KernelDatapath(self.name) as datapath, datapath.hold():
+                pass
+
     # --- what there is -------------------------------------------------------------------------------
 
     def snapshot(self):

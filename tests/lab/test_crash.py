@@ -85,6 +85,7 @@ def test_an_interrupt_undoes_what_was_begun_or_says_that_the_next_command_will(w
             assert crash.run(case.arguments).status in (0, 3, 4, 7)
         else:
             assert "what was begun is undone" in end.said
+        world.settle()
         now = world.snapshot()
         assert now in (case.before, case.after), point + crash.difference(now, case.before, case.after)
 

@@ -114,7 +114,7 @@ GONE = replace(SOCKET, wired=None, port=replace(PORT, ifindex=0))
         (GONE, ("br0:p1", "fault", "ctl --dp br0 del-if 1")),
         (replace(GONE, namesake=True), ("br0:p1", "fault", ADD_AGAIN)),
         (replace(SOCKET, wired=None), ("br0:p1", "fault", "ctl --dp br0 del-if 1")),
-        (plugged(link=replace(LINK, name="q1")), ("br0:p1", "note", ADD_AGAIN.replace("add-if p1", "add-if q1"))),
+        (replace(GONE, port=replace(PORT, ifindex=0, state="moved")), ("br0:p1", "fault", "ctl --dp br0 del-if 1")),
         (replace(SOCKET, foreign=("xdp",)), ("br0:p1 program", "fault", ADD_AGAIN)),
         (replace(SOCKET, port=replace(PORT, hook="xdp/generic")), ("br0:p1 program", "note", "")),
         (replace(SOCKET, port=replace(PORT, hook="tc")), None),
