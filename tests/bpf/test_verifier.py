@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from ctl.errors import CompileError, VerifierError
-from ctl.kernel import bpffs, libbpf, lifecycle, maps, program
+from ctl.kernel import bpffs, guard, libbpf, lifecycle, maps, program
 from ctl.kernel import compile as compiler
 from ctl.kernel.maps import Sizes
 
@@ -28,10 +28,10 @@ def fds():
         os.close(fd)
 
 
-def measure(defines, fds, entry="dp_xdp"):
-    """What the kernel says of one variant of a program."""
+def measure(defines, fds, entry="dp_xdp", before=b""):
+    """What the kernel says of one variant of a program, with other instructions before its own."""
     load = program.load_tc if entry.startswith("dp_tc") else program.load_xdp
-    fd = load(entry, compiler.bytecode(entry, defines)[0], fds)
+    fd = load(entry, before + compiler.bytecode(entry, defines)[0], fds)
     try:
         about = libbpf.info(fd, libbpf.ProgInfo)
     finally:
@@ -88,7 +88,14 @@ def test_a_datapath_runs_the_variant_with_may_goto_and_knows_its_tag(bench, fds)
     with libbpf.opened(str(bpffs.folder(bench.datapath.name) / lifecycle.PROGRAM)) as fd:
         about = libbpf.info(fd, libbpf.ProgInfo)
     assert bytes(about.tag).hex() == bytes(bench.datapath.meta.program_tag).decode()
-    assert about.verified_insns == measure(VARIANTS["may_goto"], fds)["verified_insns"]
+    before = guard.prologue(guard.XDP, bench.datapath.netns.cookie)
+    assert about.verified_insns == measure(VARIANTS["may_goto"], fds, before=before)["verified_insns"]
+
+
+@pytest.mark.parametrize(("entry", "hook"), [("dp_xdp", guard.XDP), ("dp_tc", guard.TC)])
+def test_the_guard_costs_a_few_instructions(fds, entry, hook):
+    with_it = measure((), fds, entry, guard.prologue(hook, 1))
+    assert 0 < with_it["verified_insns"] - measure((), fds, entry)["verified_insns"] < 16
 
 
 def test_a_program_that_the_verifier_refuses_says_why(fds):
