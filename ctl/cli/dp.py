@@ -108,6 +108,7 @@ def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
     for port in datapath.ports():
         notes = [port.kind] if port.kind != "netdev" else []
         notes += _HOOK_NOTES.get(port.hook, [])
+        notes += [] if port.takes_redirects else ["no redirects"]
         notes += [] if port.ifindex else ["device gone"]
         click.echo(f"  port {port.number}: {port.name}" + (f" ({', '.join(notes)})" if notes else ""))
         if port.number in counters:
