@@ -166,6 +166,11 @@ def full(datapath: str, what: str, option: str) -> TableFull:
     return TableFull(f"{datapath} is full: {what}", f"ctl del-dp {datapath} && ctl add-dp {datapath} {option} NUMBER")
 
 
+def out_of_memory(datapath: str) -> TableFull:
+    """The kernel has no memory for another element of a table."""
+    return TableFull(f"the kernel has no memory for another flow of {datapath}", "remove flows, or give it memory")
+
+
 def check_executable(actions: Actions) -> None:
     """Refuse what no datapath executes yet.  NotSupported says what that is."""
     for action in actions:

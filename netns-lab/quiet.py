@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from netns_lab.bytecode import SCHED_CLS, instruction, load_program
+from ctl.kernel import libbpf
+from netns_lab.bytecode import instruction
 
 MARK: Final = b"ctl-test"
 TRAILER_SIZE: Final = 24  # the mark is its first 8 octets; see `frames`
@@ -46,11 +47,8 @@ _PROGRAM: Final = b"".join(
 
 @contextmanager
 def load_quiet_program() -> Iterator[int]:
-    """A file descriptor of the program within the block; where it is attached it lives on.
-
-    NotPermitted, NotSupported.
-    """
-    fd = load_program(SCHED_CLS, _PROGRAM, "lab_quiet")
+    """A file descriptor of the program within the block; where it is attached it lives on.  OSError."""
+    fd = libbpf.prog_load(libbpf.PROG_SCHED_CLS, "lab_quiet", _PROGRAM)
     try:
         yield fd
     finally:

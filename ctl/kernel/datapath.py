@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import functools
 import pathlib
 from collections.abc import Iterator
@@ -17,7 +18,16 @@ from typing import Any, Final, Self
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
-from ctl.datapath import DatapathStats, Port, PortStats, check_executable, match_exists, no_flow, ufid_exists
+from ctl.datapath import (
+    DatapathStats,
+    Port,
+    PortStats,
+    check_executable,
+    match_exists,
+    no_flow,
+    out_of_memory,
+    ufid_exists,
+)
 from ctl.errors import Absent, CtlError, Failure, NotFound
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.kernel import bpffs, clsact, libbpf
@@ -123,9 +133,14 @@ class KernelDatapath:
         """See `ctl.datapath.Datapath`."""
         check_actions(actions, match.masked, match.mask)
         check_executable(actions)
-        with self.hold() as writer:
-            self._refuse_existing(writer, match, ufid)
-            return self._at(writer, writer.insert(match, actions, ufid))
+        try:
+            with self.hold() as writer:
+                self._refuse_existing(writer, match, ufid)
+                return self._at(writer, writer.insert(match, actions, ufid))
+        except OSError as e:  # what was begun is undone by now
+            if e.errno != errno.ENOMEM:
+                raise
+            raise out_of_memory(self.name) from e
 
     def _refuse_existing(self, table: RecordReader, match: Match, ufid: Ufid | None) -> None:
         if ufid is not None and table.slot_of_ufid(ufid) is not None:
