@@ -11,6 +11,7 @@ set -eu
 self=$(readlink -f "$0")
 checkout=${self%/tests/*}
 cache=${GUEST_CACHE-/var/cache/ufid-datapath/kernels}
+limit=${LIMIT-7200}
 needed='qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio depmod:kmod dpkg-deb:dpkg'
 modules='virtio_pci 9pnet_virtio 9p overlay'
 
@@ -23,11 +24,12 @@ usage() {
 	            pytest tests/bpf
 
 	The kernel's package is downloaded into $cache (GUEST_CACHE) and not installed.
-	LIMIT=SECONDS ends the guest (default 3600), MEMORY=MB (default 3072) and CPUS=N (default: all) are what it has.
+	LIMIT=SECONDS ends the guest (default $limit), MEMORY=MB (default 3072) and CPUS=N (default: all) are what it has.
 	Exit status: that of COMMAND; 124 when the time was up, 125 when there was no guest or it ended early.
 
-	The guest computes 15 to 40 times slower than this machine.  Bytecode that is in the cache of ctl here is found
-	there: run ./setup test tests/bpf/test_compile.py first.  Example:
+	The guest is up in five seconds and then computes some ten to forty times slower than this machine.  Bytecode
+	that ctl has in its cache here is found there: run ./setup test tests/bpf/test_verifier.py first.  What changes
+	in this checkout meanwhile changes there too.  Example:
 
 	  tests/guest.sh 6.1 'pytest -q tests/bpf/test_verifier.py'
 	EOF
@@ -134,7 +136,7 @@ write_session() { # the same process in its final root: runs the command and tur
 
 boot() {
 	accel=tcg,thread=multi,tb-size=1024
-	timeout -k 5 "${LIMIT-3600}" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -nic none \
+	timeout -k 5 "$limit" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -nic none \
 		-accel "$accel" -cpu max,la57=off -smp "${CPUS-$(nproc)}" -m "${MEMORY-3072}" \
 		-kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.cpio" \
 		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable quiet" \
@@ -173,6 +175,6 @@ echo "guest: Linux $version" >&2
 begun=$(date +%s)
 boot
 echo "guest: Linux $version: took $(($(date +%s) - begun)) s" >&2
-[ "$ended" -ne 124 ] || { echo "guest: stopped after ${LIMIT-3600} s" >&2; exit 124; }
+[ "$ended" -ne 124 ] || { echo "guest: stopped after $limit s" >&2; exit 124; }
 [ -s "$work/status" ] || die "ended early; its console says at last: $(tail -n40 "$work/console")"
 exit "$(tr -d '\r' <"$work/status")"
