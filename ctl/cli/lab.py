@@ -40,13 +40,14 @@ class Steps:
 
 
 @click.command(epilog=examples("ctl up", "ctl up --hosts 5 --traffic 101"))
-@click.option("--hosts", type=click.IntRange(2, 64), default=3, show_default=True, help="How many hosts.")
+@click.option("--hosts", type=click.IntRange(2, 64), default=3, show_default=True, metavar="N",
+              help="How many hosts.")  # fmt: skip
 @click.option("--traffic", type=click.IntRange(1, 100_003), default=TRAFFIC_COUNT, show_default=True, metavar="N",
               help="Packets of each kind that each host sends.")  # fmt: skip
 @click.option("--no-traffic", is_flag=True, help="Send nothing.")
 @pass_context
 def up(context: Context, hosts: int, traffic: int, no_traffic: bool) -> int:
-    """Build a lab, install its flows, send real traffic through them and list them by UFID.
+    """Build a lab, send traffic through it and list its flows.
 
     The hosts h1, h2, ... are network namespaces, and so is the place of the datapath's ports: the
     host's own network is not touched.  Again is harmless: what is there stays.
@@ -128,7 +129,7 @@ def _run_traffic(context: Context, topology: Topology, count: int) -> bool:
         if context.output == "text":
             from ctl.cli.dp import show_text
 
-            show_text(datapath, statistics=False)
+            show_text(context, datapath, statistics=False)
             context.note(
                 "next: ctl dump-flows -m | ctl send h1 h2 --udp --count 101 | ctl exec h1 -- ping 198.18.0.2 | ctl down"
             )
@@ -145,13 +146,13 @@ def _report_traffic(context: Context, results: Sequence[Result]) -> None:
             context.note(f"  {traffic_text(result)}")
 
 
-@click.command()
+@click.command(epilog=examples("ctl down", "ctl --dp blue down"))
 @click.option("--force", is_flag=True, help="Also what an interrupted command left half made.")
 @pass_context
 def down(context: Context, force: bool) -> None:
-    """Remove exactly what 'up' made: hosts, links, datapath, pins.
+    """Remove exactly what 'up' made.
 
-    A lab that is not there is no error.
+    That is hosts, links, datapath and pins.  A lab that is not there is no error.
     """
     from ctl.kernel import bpffs
     from ctl.manage import delete_datapath
@@ -176,12 +177,12 @@ def down(context: Context, force: bool) -> None:
 # --- looking and using -------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("ctl status", "ctl -o json status"))
 @pass_context
 def status(context: Context) -> int:
-    """Show on one screen what is up and whether it is well.  Exit status 1 when something is not.
+    """Show on one screen what is up and whether it is well.
 
-    With --dp, only that lab and its datapath.
+    Exit status 1 when something is not.  With --dp, only that lab and its datapath.
     """
     from ctl.kernel.lifecycle import datapath_names
     from netns_lab.topology import existing
@@ -206,7 +207,7 @@ def status(context: Context) -> int:
     if context.output != "text":
         print_json(context, "ctl/status/1", "status", [row])
     else:
-        _print_status(row)
+        _print_status(context, row)
     return 1 if row["faults"] else 0
 
 
@@ -228,11 +229,12 @@ def _add_datapath_status(row: dict[str, Any], name: str) -> None:
             row["faults"].append(f"{e.message}: {e.hint}")
 
 
-def _print_status(row: dict[str, Any]) -> None:
+def _print_status(context: Context, row: dict[str, Any]) -> None:
     click.echo(f"lab        {row['lab']}: " + (f"up, hosts {' '.join(row['hosts'])}" if row["up"] else "down"))
     click.echo(f"datapaths  {' '.join(row['datapaths']) or 'none'}")
     click.echo(f"flows      {row['flows']}")
     click.echo(f"lookups    hit:{row['hit']} missed:{row['missed']} lost:{row['lost']}")
-    click.echo("health     " + ("well" if not row["faults"] else f"{len(row['faults'])} faults"))
+    health = context.paint(f"{len(row['faults'])} faults", "red") if row["faults"] else context.paint("well", "green")
+    click.echo(f"health     {health}")
     for fault in row["faults"]:
         click.echo(f"  {fault}")
