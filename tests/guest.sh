@@ -45,6 +45,7 @@ require() {
 	for tool in $needed; do
 		command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
 	done
+	! ldd "$(command -v busybox)" >/dev/null 2>&1 || missing="$missing busybox-static" # the other one needs libraries
 	[ -z "$missing" ] || die "needs: apt-get install --no-install-recommends$missing"
 }
 
@@ -147,6 +148,7 @@ boot() {
 	guest=
 }
 
+# shellcheck disable=SC2317 # the trap calls it
 cleanup() {
 	[ -z "$guest" ] || kill "$guest" 2>/dev/null || true
 	rm -rf "$work"
