@@ -46,7 +46,11 @@ def build(topology: Topology) -> None:
         raise Exists(f"lab {lab} is up, or was left half made: {what}", "ctl down --force removes it")
     with ExitStack() as undo:
         undo.callback(destroy, lab)
-        record.write(topology)
+        try:
+            record.write(topology)
+        except Exists:
+            undo.pop_all()  # it is somebody else's, who began a moment ago
+            raise
         for ns in topology.namespaces():
             ns.create()
             silence_ipv6(ns)

@@ -15,6 +15,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any, Final
 
+from ctl.errors import UsageError
 from ctl.netns import NetNs, error_from_errno
 from netns_lab.topology import Address, Device, End, Host, Topology, prefix
 
@@ -45,30 +46,43 @@ def recorded(lab: str) -> Topology | None:
 
 
 def write(topology: Topology) -> None:
-    """Make the record, all of it at once.  NotPermitted."""
+    """Make the record, all of it at once.  Exists when there is one, of a lab that is up or in the making."""
     path = _path(topology.lab)
-    begun = path.with_suffix(".new")
+    begun = path.with_suffix(f".{os.getpid()}.new")
+    text = json.dumps(asdict(topology), default=str, indent=1)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(asdict(topology), default=str, indent=1), encoding="utf-8")
-        begun.replace(path)
+        _write_in_folder(begun, text)
+        os.link(begun, path)
     except OSError as e:
         raise error_from_errno(e.errno, f"write {path}", "CAP_DAC_OVERRIDE") from e
+    finally:
+        begun.unlink(missing_ok=True)
+
+
+def _write_in_folder(path: Path, text: str) -> None:
+    """Who removes the last record removes the folder: then it is made again."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.write_text(text, encoding="utf-8")
+            return
 
 
 def remove(lab: str) -> bool:
     """Remove the record, and the folders when they are empty; False when there was none."""
     path = _path(lab)
     found = path.exists()
-    for name in (path, path.with_suffix(".new")):
+    for name in (path, *path.parent.glob(f"{lab}.*.new")):
         name.unlink(missing_ok=True)
     for folder in (path.parent, path.parent.parent):
         with suppress(OSError):
-            os.rmdir(folder)
+            folder.rmdir()
     return found
 
 
 def _path(lab: str) -> Path:
+    if "/" in lab:
+        raise UsageError(f"{lab!r} cannot be the name of a lab")
     return RUN_DIR / f"{lab}.json"
 
 

@@ -219,6 +219,9 @@ def _next_commands(context: Context, topology: Topology, results: Sequence[Resul
 
 
 def _report_traffic(context: Context, results: Sequence[Result]) -> None:
+    if not results:
+        context.note(f"{'traffic':<12} none: no two hosts have a way to one another")
+        return
     pairs = list(dict.fromkeys(f"{r.stream.src}->{r.stream.dst}" for r in results))
     shown = ", ".join(pairs if len(pairs) <= 6 else [*pairs[:3], "..."])
     sent, received = sum(r.sent for r in results), sum(r.received for r in results)

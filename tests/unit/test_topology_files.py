@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import re
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Interface
 
 import pytest
 
-from ctl.errors import NotFound, UsageError
+from ctl.cli.main import Context
+from ctl.errors import Exists, NotFound, UsageError
 from netns_lab import record
 from netns_lab.files import BUILT_IN, load, read, shipped
 from netns_lab.rules import MAX_INTERFACES, check
@@ -72,10 +74,18 @@ def test_a_record_gives_back_the_topology(name, tmp_path, monkeypatch):
     assert record.recorded("lab") == topology
     assert record.recorded("lab").title == name
     assert record.recorded("other") is None
+    with pytest.raises(Exists):
+        record.write(star(2))
     assert [path.name for path in (tmp_path / "labs").iterdir()] == ["lab.json"]
+    assert record.recorded("lab") == topology
     assert record.remove("lab")
     assert not record.remove("lab")
     assert not (tmp_path / "labs").exists()
+
+
+def test_a_lab_is_no_path():
+    with pytest.raises(UsageError):
+        record.recorded("../lab")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps(asdict(star(2)), default=str)[:-40]])
@@ -130,6 +140,14 @@ def test_a_mistake_is_named_with_its_line(mistake):
     assert [text.splitlines()[int(number) - 1].strip()] == mistake.lines[">"]
 
 
+def test_the_messages_in_the_docs_are_true():
+    docs = (GOLDEN.parents[1] / "docs" / "topologies.md").read_text()
+    text = re.search(r"```toml\n(.*?)```", docs, re.DOTALL)[1]
+    messages = re.findall(r"^ctl: mine\.toml:(.*)", docs, re.MULTILINE)
+    for change, message in zip((('"f2:2"', '"f2:1"'), ("trunk =", "trunks =")), messages, strict=True):
+        assert told(text.replace(*change)) == f"office.toml:{message}"
+
+
 def test_too_few_and_too_many():
     assert told("") == "office.toml:1: the topology has no hosts; give it hosts = ..."
     assert "1 hosts: a lab has 2 to 64" in told(OFFICE[: OFFICE.index("[hosts.h2]")])
@@ -159,3 +177,17 @@ def test_what_is_no_file(tmp_path):
         load(str(tmp_path / "latin"), "lab")
     with pytest.raises(UsageError, match="is a directory"):
         load(str(tmp_path), "lab")
+
+
+@pytest.mark.parametrize(
+    ("there", "meant"), [([], "lab"), (["br0"], "br0"), (["br0", "lab"], "lab"), (["lab-s1", "lab-s2"], None)]
+)
+def test_which_datapath_is_meant(monkeypatch, there, meant):
+    monkeypatch.setattr("ctl.kernel.lifecycle.datapath_names", lambda: there)
+    context = Context(dp=None, output="text", timeout_s=1, verbose=False, color=False)
+    if meant:
+        assert context.name == meant
+    else:
+        with pytest.raises(UsageError) as error:
+            _ = context.name
+        assert error.value.hint == "ctl --dp NAME, of lab-s1 lab-s2"
