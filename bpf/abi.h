@@ -103,7 +103,8 @@ enum drop_reason {
 	DROP_TOO_LONG = 12,		/* longer than the MTU of the port it was to leave by */
 	DROP_HAND_OVER = 13,		/* recirculated to actions that need the tc hook, and the device takes no note along */
 	DROP_TRUNC = 14,		/* a copy that trunc cannot cut: from a frame in segments, or by over 16384 bytes */
-	DROP_REASONS = 15,
+	DROP_DEFERRED = 15,		/* a copy that was to be recirculated, and the kernel's queue took it not */
+	DROP_REASONS = 16,
 };
 
 /* Per CPU. */
@@ -115,7 +116,7 @@ struct dp_stats {
 	__u64 stale;			/* hash hits refused by the record */
 	__u64 upcalls;			/* packets handed to userspace, for a miss or by an action */
 	__u64 upcalls_lost;		/* not handed over: nobody listens, or the ring was full */
-	__u64 drops[15];		/* by enum drop_reason; DROP_REASONS */
+	__u64 drops[16];		/* by enum drop_reason; DROP_REASONS */
 };
 
 /* Per CPU, by port number. */
@@ -139,6 +140,13 @@ enum port_kind {
 	PORT_INTERNAL = 2,		/* the local port */
 };
 
+/* How the program of the tc hook is attached: by a tcx link or, before Linux 6.6, as a filter of clsact. */
+enum clsact_use {
+	CLSACT_NONE = 0,		/* a tcx link */
+	CLSACT_FOUND = 1,		/* a filter; the queueing discipline was there before */
+	CLSACT_OWN = 2,			/* a filter, and the queueing discipline came with it */
+};
+
 /* A port, by port number. */
 struct port_info {
 	__u8 name[16];			/* DP_NAME_SIZE; for the local port the host's end */
@@ -147,7 +155,9 @@ struct port_info {
 	__u8 kind;			/* enum port_kind */
 	__u8 generic;			/* 1: generic XDP, the device has no native one */
 	__u8 tc_only;			/* 1: no XDP at all, every frame goes through the tc hook */
-	__u8 zero;
+	__u8 clsact;			/* enum clsact_use */
+	__u8 no_redirect;		/* 1: takes nothing from XDP; lists that output to it run on tc */
+	__u8 zero[7];
 };
 
 /*
@@ -232,6 +242,20 @@ struct hand_over {
 	__u32 zero;
 };
 
+/*
+ * What the tc program writes beside a copy that is to be recirculated while the packet itself goes on: where
+ * the walk of the copy goes on.  It lies in the 20 bytes that a socket buffer has for programs (cb), and
+ * comes back in at the local port.
+ */
+struct copy_note {
+	__u32 token;			/* low half of dp_meta's */
+	__u32 recirc_id;
+	__u32 dp_hash;
+	__u32 priority;			/* the kernel sets it to 0 on the way */
+	__u16 in_port;
+	__u16 passes;
+};
+
 /* Programs that the datapath calls by tail call; each hook has a map of them. */
 enum program_id {
 	PROGRAM_AGAIN = 0,		/* another pass, after recirculation */
@@ -301,6 +325,8 @@ ABI_ASSERT(sizeof(struct flow_record) == 128);
 ABI_ASSERT(sizeof(struct flow_tail) == 184);
 ABI_ASSERT(sizeof(struct mask_entry) == 240);
 ABI_ASSERT(sizeof(struct hand_over) == 24);
+ABI_ASSERT(sizeof(struct copy_note) == 20);
+ABI_ASSERT(sizeof(struct port_info) % 8 == 0); /* as the elements of a mapped array lie */
 ABI_ASSERT(sizeof(((struct upcall *)0)->userdata) == USERDATA_MAX);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->tcp_flags) == TCP_FLAG_BYTES);

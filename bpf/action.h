@@ -3,9 +3,9 @@
  * action.h - carry out an action list on a frame.
  *
  * The record's reference is read once, so that the list is the old or the new one whole.  The list's
- * place in it is kept in scratch memory, where the verifier does not follow it.  An output that is not
- * the end of the list sends a copy, with the edits so far; there are no copies on the XDP hook, which
- * leaves such lists to tc.
+ * place in it is kept in scratch memory, where the verifier does not follow it.  An output or a recirculation
+ * that is not the end of the list is for a copy, with the edits so far; there are no copies on the XDP hook,
+ * which leaves such lists to tc.
  */
 #ifndef UFID_ACTION_H
 #define UFID_ACTION_H
@@ -188,6 +188,23 @@ INLINE struct verdict act_recirculate(hook_ctx *ctx, struct scratch *s, __u32 re
 	return act_drop(DROP_INTERNAL);
 }
 
+/*
+ * Another pass for a copy, while the packet itself goes on.  The copy waits in the kernel's queue and comes back
+ * in at the local port, after this walk.
+ */
+INLINE long act_recirculate_copy(hook_ctx *ctx, struct scratch *s, struct dp_stats *dp, __u32 recirc_id)
+{
+	const struct port_info *local = map_at(MAP(MAP_PORT_INFO), 0);
+	enum drop_reason reason = DROP_RECIRC_LIMIT;
+
+	s->copies++;
+	if (s->passes < RECIRC_LIMIT)
+		reason = local ? hook_send_back(ctx, s, local->ifindex, recirc_id) : DROP_INTERNAL;
+	if (reason)
+		act_count(s, dp, act_drop(reason));
+	return 0;
+}
+
 /* The set actions; 0, or -1 when the frame does not fit. */
 INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *unit, __u32 operand)
 {
@@ -242,7 +259,10 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 		case ACTION_DROP:
 			return act_drop(unit->arg ? DROP_EXPLICIT_ERROR : DROP_EXPLICIT);
 		case ACTION_RECIRC:
-			return act_recirculate(ctx, s, unit->arg);
+			if (!HOOK_SENDS_COPIES || s->unit == s->units_end)
+				return act_recirculate(ctx, s, unit->arg);
+			failed = act_recirculate_copy(ctx, s, dp, unit->arg);
+			break;
 		case ACTION_PUSH_VLAN:
 			failed = act_push_vlan(ctx, s, unit->arg);
 			break;

@@ -40,6 +40,7 @@ enum {
 	CSUM_PSEUDO = 1 << 4,		/* BPF_F_PSEUDO_HDR */
 	CSUM_ZERO_IS_NONE = 1 << 5,	/* BPF_F_MARK_MANGLED_0 */
 	MTU_SEGMENTS = 1 << 0,		/* BPF_MTU_CHK_SEGS */
+	REDIRECT_INGRESS = 1 << 0,	/* BPF_F_INGRESS */
 };
 
 INLINE void hook_call(hook_ctx *ctx, enum program_id program)
@@ -205,6 +206,60 @@ INLINE enum drop_reason hook_send_copy(hook_ctx *ctx, __u32 ifindex, __u32 cut)
 	return tc_clone_redirect(ctx, ifindex, 0) < 0 ? DROP_NO_PORT : DROP_NONE;
 }
 
+enum { NOTE_WORDS = sizeof(struct copy_note) / sizeof(__u32) };
+
+/*
+ * The note of a copy, in the words that a socket buffer has for programs.
+ *
+ * Verifier: the context may only be read at an offset that is in the instruction, and a compiler that is not
+ * held back adds it to the pointer for all the words at once.
+ */
+INLINE void hook_write_copy_note(hook_ctx *ctx, const struct copy_note *note)
+{
+	const __u32 *words = (const void *)note;
+
+#pragma unroll
+	for (int i = 0; i < NOTE_WORDS; i++) {
+		hook_ctx *same = ctx;
+
+		asm volatile("" : "+r"(same));
+		same->cb[i] = words[i];
+	}
+}
+
+INLINE struct copy_note hook_read_copy_note(hook_ctx *ctx)
+{
+	struct copy_note note;
+	__u32 *words = (void *)&note;
+
+#pragma unroll
+	for (int i = 0; i < NOTE_WORDS; i++) {
+		hook_ctx *same = ctx;
+
+		asm volatile("" : "+r"(same));
+		words[i] = same->cb[i];
+	}
+	return note;
+}
+
+/* Send a copy in again at a device, with word of where its walk goes on. */
+INLINE enum drop_reason hook_send_back(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 recirc_id)
+{
+	const struct dp_meta *meta = map_at(MAP(MAP_META), 0);
+	struct copy_note note = { .recirc_id = recirc_id, .dp_hash = s->dp_hash, .priority = ctx->priority,
+				  .in_port = s->in_port, .passes = s->passes + 1 };
+	long lost;
+
+	if (!meta)
+		return DROP_INTERNAL;
+	note.token = meta->token;
+	hook_write_copy_note(ctx, &note);
+	lost = tc_clone_redirect(ctx, ifindex, REDIRECT_INGRESS);
+	note = (struct copy_note){};
+	hook_write_copy_note(ctx, &note);
+	return lost ? DROP_DEFERRED : DROP_NONE;
+}
+
 INLINE long hook_set_mark(hook_ctx *ctx, __u32 value, __u32 mask)
 {
 	ctx->mark = (ctx->mark & ~mask) | value;
@@ -223,13 +278,30 @@ INLINE enum handed hook_hand_over(hook_ctx *ctx, const struct scratch *s)
 	return HANDED_NOT;
 }
 
-/* Go on where the XDP program of this port stopped, if it left word.  To be asked before data moves. */
+/* Go on with a copy that was sent back, if this is one; the note is used up.  Any other buffer has anything there. */
+INLINE int hook_resume_copy(hook_ctx *ctx, struct scratch *s, const struct dp_meta *meta)
+{
+	struct copy_note note = hook_read_copy_note(ctx);
+
+	if (s->in_port || note.token != (__u32)meta->token || !note.passes || note.passes > RECIRC_LIMIT)
+		return 0;
+	s->in_port = note.in_port;
+	s->passes = note.passes;
+	s->recirc_id = note.recirc_id;
+	s->dp_hash = note.dp_hash;
+	ctx->priority = note.priority;
+	note = (struct copy_note){};
+	hook_write_copy_note(ctx, &note);
+	return 1;
+}
+
+/* Go on where the walk of this frame stopped, if there is word of that.  To be asked before data moves. */
 INLINE void hook_resume(hook_ctx *ctx, struct scratch *s)
 {
 	const struct dp_meta *meta = map_at(MAP(MAP_META), 0);
 	const struct hand_over *note = (void *)(long)ctx->data_meta;
 
-	if (!meta || (void *)(note + 1) > (void *)(long)ctx->data)
+	if (!meta || hook_resume_copy(ctx, s, meta) || (void *)(note + 1) > (void *)(long)ctx->data)
 		return;
 	if (note->token != meta->token || note->in_port != s->in_port)
 		return;

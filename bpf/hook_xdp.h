@@ -159,6 +159,11 @@ INLINE enum drop_reason hook_send_copy(hook_ctx *ctx, __u32 ifindex, __u32 cut)
 	return DROP_BAD_ACTIONS;
 }
 
+INLINE enum drop_reason hook_send_back(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 recirc_id)
+{
+	return DROP_BAD_ACTIONS;
+}
+
 INLINE long hook_set_mark(hook_ctx *ctx, __u32 value, __u32 mask)
 {
 	return -1;

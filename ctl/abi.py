@@ -135,7 +135,8 @@ class DropReason(IntEnum):
     DROP_TOO_LONG = 12
     DROP_HAND_OVER = 13
     DROP_TRUNC = 14
-    DROP_REASONS = 15
+    DROP_DEFERRED = 15
+    DROP_REASONS = 16
 
 
 class PortKind(IntEnum):
@@ -144,6 +145,14 @@ class PortKind(IntEnum):
     PORT_NONE = 0
     PORT_NETDEV = 1
     PORT_INTERNAL = 2
+
+
+class ClsactUse(IntEnum):
+    """enum clsact_use."""
+
+    CLSACT_NONE = 0
+    CLSACT_FOUND = 1
+    CLSACT_OWN = 2
 
 
 class ProgramId(IntEnum):
@@ -490,7 +499,7 @@ class MaskEntry(Structure):
 
 
 class DpStats(Structure):
-    """struct dp_stats: 176 bytes."""
+    """struct dp_stats: 184 bytes."""
 
     _fields_ = (
         ("hit", c_uint64),
@@ -500,7 +509,7 @@ class DpStats(Structure):
         ("stale", c_uint64),
         ("upcalls", c_uint64),
         ("upcalls_lost", c_uint64),
-        ("drops", c_uint64 * 15),
+        ("drops", c_uint64 * 16),
     )
 
 
@@ -526,7 +535,7 @@ class PortPlace(Structure):
 
 
 class PortInfo(Structure):
-    """struct port_info: 40 bytes."""
+    """struct port_info: 48 bytes."""
 
     _fields_ = (
         ("name", c_uint8 * 16),
@@ -535,7 +544,9 @@ class PortInfo(Structure):
         ("kind", c_uint8),
         ("generic", c_uint8),
         ("tc_only", c_uint8),
-        ("zero", c_uint8),
+        ("clsact", c_uint8),
+        ("no_redirect", c_uint8),
+        ("zero", c_uint8 * 7),
     )
 
 
@@ -625,6 +636,19 @@ class HandOver(Structure):
         ("in_port", c_uint16),
         ("passes", c_uint16),
         ("zero", c_uint32),
+    )
+
+
+class CopyNote(Structure):
+    """struct copy_note: 20 bytes."""
+
+    _fields_ = (
+        ("token", c_uint32),
+        ("recirc_id", c_uint32),
+        ("dp_hash", c_uint32),
+        ("priority", c_uint32),
+        ("in_port", c_uint16),
+        ("passes", c_uint16),
     )
 
 
@@ -745,17 +769,18 @@ BTF_IDS: Final[dict[str, int]] = {
     "port_stats": 103,
     "port_place": 107,
     "port_info": 111,
-    "dp_control": 115,
-    "dp_meta": 120,
-    "layout": 125,
-    "scratch": 130,
-    "hand_over": 136,
-    "upcall": 140,
-    "upcall_buffer": 145,
+    "dp_control": 116,
+    "dp_meta": 121,
+    "layout": 126,
+    "scratch": 131,
+    "hand_over": 137,
+    "copy_note": 141,
+    "upcall": 145,
+    "upcall_buffer": 150,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x921add4d
+LAYOUT: Final = 0xf4b2a1d0

@@ -17,7 +17,6 @@ from ctl.abi import ActionLimit
 from ctl.action import Actions, Userspace
 from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
-from ctl.placement import why_not_tc
 from ctl.ufid import Ufid
 
 
@@ -27,7 +26,8 @@ class Port:
 
     ``name`` is the same, but for the local port (number 0), whose name is that of the end which the
     host's own stack uses.  ``ifindex`` is in the datapath's network namespace; 0: the device is gone.
-    ``hook`` is "xdp/native" or "xdp/generic", each with tc behind it, or "tc" alone.
+    ``hook`` is "xdp/native" or "xdp/generic", each with tc behind it, or "tc" alone.  A device that does not
+    ``takes_redirects`` would lose what XDP sends to it: flows that output to it are executed on tc.
     """
 
     number: int
@@ -36,6 +36,7 @@ class Port:
     kind: str  # "netdev" or "internal"
     ifindex: int
     hook: str
+    takes_redirects: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,11 +166,13 @@ def full(datapath: str, what: str, option: str) -> TableFull:
     return TableFull(f"{datapath} is full: {what}", f"ctl del-dp {datapath} && ctl add-dp {datapath} {option} NUMBER")
 
 
+def out_of_memory(datapath: str) -> TableFull:
+    """The kernel has no memory for another element of a table."""
+    return TableFull(f"the kernel has no memory for another flow of {datapath}", "remove flows, or give it memory")
+
+
 def check_executable(actions: Actions) -> None:
     """Refuse what no datapath executes yet.  NotSupported says what that is."""
-    why = why_not_tc(actions)
-    if why:
-        raise NotSupported(f"no hook can execute the list: {why}")
     for action in actions:
         if isinstance(action, Userspace) and len(action.userdata or b"") > ActionLimit.USERDATA_MAX:
             raise NotSupported(

@@ -1,4 +1,4 @@
-"""Offload features of a device: read them and switch them, by the ethtool ioctl.
+"""Offload features of a device: read them and switch them, by the ethtool ioctl; and whether it is up.
 
 A feature here is one that decides whether a veth works under XDP.  The value of an ioctl is in host
 byte order.  Nothing is imported but the standard library; the ioctl is resolved by name in the
@@ -12,6 +12,7 @@ import enum
 import errno
 import fcntl
 import socket
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -21,6 +22,8 @@ from ctl.netns import NetNs, error_from_errno
 _SIOCETHTOOL: Final = 0x8946
 _GET_DRIVER, _GET_FLAGS, _SET_FLAGS = 0x03, 0x25, 0x26
 _NAME_SIZE: Final = 16
+_SIOCGIFFLAGS: Final = 0x8913
+_IFF_UP: Final = 1
 
 
 class Feature(enum.Enum):
@@ -73,6 +76,18 @@ def driver(ns: NetNs, device: str) -> str:
         except NotSupported:
             return ""
     return bytes(info.driver).decode(errors="replace")
+
+
+def is_up(ns: NetNs, device: str) -> bool:
+    """Whether the device may carry packets (IFF_UP).  NotFound."""
+    request = struct.pack(f"{_NAME_SIZE}sH22x", device.encode(), 0)
+    with ns.enter(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
+        except OSError as e:
+            raise error_from_errno(e.errno, f"flags of {device}") from e
+    (flags,) = struct.unpack_from("H", answer, _NAME_SIZE)
+    return bool(flags & _IFF_UP)
 
 
 def _is_on(sock: socket.socket, device: str, feature: Feature) -> bool:

@@ -54,14 +54,25 @@ _PLACES: Final = {
 _HEADER_SIZES: Final = {"eth": 14, "ipv4": 20, "ipv6": 40}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What a packet comes into a pass with, beside its port."""
+
+    frame: bytes
+    recirc_id: int = 0
+    dp_hash: int = 0
+    mark: int = 0
+    priority: int = 0
+
+
 @dataclass(slots=True)
 class Packet:
     """A frame on its way through an action list.
 
     ``l3`` and ``l4`` as in `ctl.packet.Layout`; ``cut``: bytes that trunc takes off the end of the next
     copy.  ``mark`` and ``priority`` are kept beside the frame.  ``copies`` is what outputs sent that were not
-    the end of the list: port and frame as it then was.  ``upcalls`` is what userspace actions sent: the action
-    and the frame as cut.
+    the end of the list: port and frame as it then was.  ``again`` is what such recirculations let go: copies,
+    each about to begin its pass.  ``upcalls`` is what userspace actions sent: the action and the frame as cut.
     """
 
     frame: bytes
@@ -71,6 +82,7 @@ class Packet:
     priority: int = 0
     cut: int = 0
     copies: list[tuple[int, bytes]] = field(default_factory=list)
+    again: list[Pass] = field(default_factory=list)
     upcalls: list[tuple[Userspace, bytes]] = field(default_factory=list)
     l3: int = field(init=False)
     l4: int | None = field(init=False)
@@ -78,6 +90,10 @@ class Packet:
 
     def __post_init__(self) -> None:
         self.l3, self.l4, self.is_routed = locate(self.frame)
+
+    def next_pass(self, recirc_id: int) -> Pass:
+        """The pass that a recirculation leads to, with the packet as it is now."""
+        return Pass(frame=self.frame, recirc_id=recirc_id, dp_hash=self.dp_hash, mark=self.mark, priority=self.priority)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +116,15 @@ def execute(actions: Actions, packet: Packet) -> Outcome:
             if isinstance(action, Output) and left:
                 packet.copies.append((action.port, _taken_cut(packet)))
                 continue
+            if isinstance(action, Recirc) and left:
+                packet.again.append(packet.next_pass(action.id))
+                continue
             outcome = _execute_one(action, packet)
             if outcome is not None:
                 return outcome
     except Misfit:
         return Outcome(reason=DropReason.DROP_ACTION_ERROR)
-    return Outcome(reason=DropReason.DROP_NONE if packet.copies else DropReason.DROP_ACTION)
+    return Outcome(reason=DropReason.DROP_NONE if packet.copies or packet.again else DropReason.DROP_ACTION)
 
 
 def _execute_one(action: Action, packet: Packet) -> Outcome | None:

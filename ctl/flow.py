@@ -93,6 +93,7 @@ class Flow:
     """A flow as the datapath reports it.
 
     With a UFID, ``match.key`` is the masked key; without, it is the concrete key, the flow's identity.
+    ``not_xdp`` says why XDP leaves its packets to tc; None: it does not.
     """
 
     ufid: Ufid | None
@@ -100,6 +101,7 @@ class Flow:
     actions: Actions
     stats: FlowStats = FlowStats()
     generation: int = 0
+    not_xdp: str | None = None
 
 
 # What names a flow to get, set and delete: its UFID, or the concrete key of a flow that has none.

@@ -39,7 +39,6 @@ from ctl import fields
 from ctl.action import Action, Drop, Hash, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace
 from ctl.fields import Field, Format
 from ctl.flow import Flow, FlowKey
-from ctl.placement import layer, why_not_xdp
 from ctl.text.show import Outline, outline
 from ctl.text.values import mask_text, value_text
 
@@ -57,7 +56,7 @@ def flows_document(flows: Iterable[Flow], now_ms: int) -> Json:
 def flow_row(flow: Flow, now_ms: int) -> Json:
     """One flow; also a line of `-o jsonl`."""
     layout = outline(flow.match.key)
-    stats, where = flow.stats, layer(flow.actions)
+    stats = flow.stats
     return {
         "ufid": None if flow.ufid is None else str(flow.ufid).removeprefix("ufid:"),
         "key": _nested(layout, flow.match.key, is_mask=False),
@@ -67,9 +66,9 @@ def flow_row(flow: Flow, now_ms: int) -> Json:
         "bytes": stats.bytes,
         "used_ms": None if stats.used_ms is None else max(now_ms - stats.used_ms, 0),
         "tcp_flags": stats.tcp_flags,
-        "offloaded": where == "xdp",
-        "dp": where,
-        "dp_reason": why_not_xdp(flow.actions),
+        "offloaded": flow.not_xdp is None,
+        "dp": "tc" if flow.not_xdp else "xdp",
+        "dp_reason": flow.not_xdp,
         "generation": flow.generation,
     }
 

@@ -13,9 +13,10 @@ verdicts, keys and counters.  Nothing here is fast, and nothing is kept that cou
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 from ctl.abi import ActionLimit, DpLimit, DropReason
 from ctl.action import Actions, Userspace
@@ -30,9 +31,10 @@ from ctl.datapath import (
     ufid_exists,
 )
 from ctl.errors import Exists, NotFound, UsageError
-from ctl.execute import Outcome, Packet, execute
+from ctl.execute import Outcome, Packet, Pass, execute
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
 from ctl.packet import extract
+from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
 
@@ -58,6 +60,24 @@ class Verdict:
     flow: Flow | None = None
     sent: tuple[tuple[int, bytes], ...] = ()
     upcalls: tuple[tuple[Userspace, bytes], ...] = ()
+
+
+class _Walk(NamedTuple):
+    """A packet, or a copy of one, that is to begin a pass, and how many there were before."""
+
+    passes: int
+    begin: Pass
+
+
+def _with_copy(verdict: Verdict, copy: Verdict) -> Verdict:
+    """A packet's verdict, with what became of a copy that was recirculated."""
+    return replace(
+        verdict,
+        key=copy.key,
+        flow=copy.flow,
+        sent=(*verdict.sent, *copy.sent),
+        upcalls=(*verdict.upcalls, *copy.upcalls),
+    )
 
 
 class ModelDatapath:
@@ -128,6 +148,7 @@ class ModelDatapath:
             match=Match(match.masked, match.mask) if ufid else match,
             actions=actions,
             generation=self._generation,
+            not_xdp=why_not_xdp(actions),
         )
         self._flows.append(flow)
         return flow
@@ -147,7 +168,7 @@ class ModelDatapath:
         if actions is not None:
             check_actions(actions, flow.match.masked, flow.match.mask)
             check_executable(actions)
-            flow = self._replace(flow, replace(flow, actions=actions))
+            flow = self._replace(flow, replace(flow, actions=actions, not_xdp=why_not_xdp(actions)))
         if clear:
             self._replace(flow, replace(flow, stats=FlowStats()))
         return flow
@@ -196,26 +217,33 @@ class ModelDatapath:
     def process(self, frame: bytes, in_port: int) -> Verdict:
         """A frame comes in on a port: count it, walk it through its passes, count what left and how it ended.
 
-        Its mark and priority are 0 until an action sets them.
+        Its mark and priority are 0 until an action sets them.  Copies that are to be recirculated wait until
+        it has ended, and walk in the order in which they were made.  The verdict is that of the frame itself,
+        but for ``sent`` and ``upcalls``, which are of all, and ``key`` and ``flow``, which are of the last pass.
         """
         if in_port not in self._ports:
             self._drops[DropReason.DROP_NOT_A_PORT] += 1
             return Verdict(reason=DropReason.DROP_NOT_A_PORT, frame=frame)
         self._count_arrival(in_port, len(frame))
-        verdict = self._walk(frame, in_port)
-        self._lost += len(verdict.upcalls)  # nobody listens
-        self._count_end(verdict.out_port, verdict.reason, len(verdict.frame), in_port)
-        return verdict
+        waiting: deque[_Walk] = deque([_Walk(0, Pass(frame=frame))])
+        verdict: Verdict | None = None
+        while waiting:
+            ended = self._walk(waiting.popleft(), in_port, waiting)
+            self._lost += len(ended.upcalls)  # nobody listens
+            self._count_end(ended.out_port, ended.reason, len(ended.frame), in_port)
+            verdict = _with_copy(verdict, ended) if verdict else ended
+        return cast("Verdict", verdict)
 
-    def _walk(self, frame: bytes, in_port: int) -> Verdict:
+    def _walk(self, walk: _Walk, in_port: int, waiting: deque[_Walk]) -> Verdict:
         """Extract, look up, account, carry out; again after each recirculation, up to the limit."""
-        so_far = Verdict(frame=frame)
-        recirc_id = dp_hash = mark = priority = 0
-        for _ in range(ActionLimit.RECIRC_LIMIT + 1):
-            key = extract(so_far.frame, in_port)
+        so_far, now = Verdict(frame=walk.begin.frame), walk.begin
+        for passes in range(walk.passes, ActionLimit.RECIRC_LIMIT + 1):
+            key = extract(now.frame, in_port)
             if key is None:
                 return replace(so_far, reason=DropReason.DROP_SHORT_FRAME, key=None, flow=None)
-            key = key.with_leaves(recirc_id=recirc_id, dp_hash=dp_hash, skb_mark=mark, skb_priority=priority)
+            key = key.with_leaves(
+                recirc_id=now.recirc_id, dp_hash=now.dp_hash, skb_mark=now.mark, skb_priority=now.priority
+            )
             flow = self.lookup(key)
             if flow is None:
                 self._missed += 1
@@ -223,15 +251,23 @@ class ModelDatapath:
                 return replace(so_far, reason=DropReason.DROP_MISS, key=key, flow=None)
             self._hit += 1
             self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(so_far.frame), key["tcp_flags"])))
-            packet = Packet(so_far.frame, key, dp_hash, mark, priority)
+            packet = Packet(now.frame, key, now.dp_hash, now.mark, now.priority)
             outcome = execute(flow.actions, packet)
-            dp_hash, mark, priority = packet.dp_hash, packet.mark, packet.priority
             so_far = self._after(so_far, packet, outcome, in_port)
             so_far = replace(so_far, key=key, flow=flow)
+            self._let_go(packet.again, passes + 1, in_port, waiting)
             if outcome.recirc_id is None:
                 return so_far
-            recirc_id = outcome.recirc_id
+            now = packet.next_pass(outcome.recirc_id)
         return replace(so_far, reason=DropReason.DROP_RECIRC_LIMIT)
+
+    def _let_go(self, copies: list[Pass], passes: int, in_port: int, waiting: deque[_Walk]) -> None:
+        """Copies that are to be recirculated wait, unless they have been so too often."""
+        for copy in copies:
+            if passes > ActionLimit.RECIRC_LIMIT:
+                self._count_end(None, DropReason.DROP_RECIRC_LIMIT, len(copy.frame), in_port)
+            else:
+                waiting.append(_Walk(passes, copy))
 
     def _after(self, before: Verdict, packet: Packet, outcome: Outcome, in_port: int) -> Verdict:
         """What has become of a packet after one list; its copies are counted."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctl.errors import Absent, Busy, CtlError, Exists, Failure, NotFound, NotPermitted, NotSupported, UsageError
 
@@ -55,6 +55,27 @@ _ERRORS: dict[int | None, tuple[type[CtlError], str]] = {
     errno.ETIMEDOUT: (Busy, "try again"),
     errno.EOPNOTSUPP: (NotSupported, ""),
 }
+
+
+class DeviceCounters(NamedTuple):
+    """A line of /proc/net/dev, in its order (net/core/net-procfs.c, where some counters are sums of several)."""
+
+    rx_bytes: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    rx_overruns: int
+    rx_frame: int
+    rx_compressed: int
+    rx_multicast: int
+    tx_bytes: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
+    tx_overruns: int
+    collisions: int
+    tx_carrier: int
+    tx_compressed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +200,13 @@ class NetNs:
         """Every device and its ifindex."""
         with self.enter():
             return {name: index for index, name in socket.if_nameindex()}
+
+    def device_counters(self) -> dict[str, DeviceCounters]:
+        """What the devices themselves count, by name."""
+        with self.enter():
+            lines = Path("/proc/thread-self/net/dev").read_text(encoding="ascii").splitlines()[2:]
+        rows = (line.rpartition(":") for line in lines)
+        return {name.strip(): DeviceCounters(*map(int, numbers.split())) for name, _, numbers in rows}
 
     def default_route_device(self) -> str | None:
         """The device that carries the IPv4 default route of lowest metric, or else that of IPv6."""

@@ -1,11 +1,13 @@
 """Where an action list can run: in XDP, which has one packet to give away and no copies, or in tc.
 
 What XDP cannot execute its program leaves to tc.  That is decided when a flow is installed, and kept
-beside the flow's action list for the program to see.
+beside the flow's action list for the program to see; anew only when a port comes or goes that takes nothing
+from XDP.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ctl.action import Actions, Output, Recirc, Set
@@ -13,12 +15,13 @@ from ctl.action import Actions, Output, Recirc, Set
 _METADATA: Final = ("skb_mark", "skb_priority")
 
 
-def why_not_xdp(actions: Actions) -> str | None:
+def why_not_xdp(actions: Actions, takes_redirects: Callable[[int], bool] = lambda _: True) -> str | None:
     """Why XDP cannot execute this list, in words; None when it can.
 
     It can change headers and tell the controller as often as it likes, and end with one output, one
     recirculation or a drop.  What follows an output or a recirculation would need a copy.  A trunc cuts
     the packet itself, and is as good as cutting a copy when that output is the last thing that happens.
+    ``takes_redirects`` says of a port number whether what XDP sends there arrives.
     """
     last = len(actions) - 1
     for index, action in enumerate(actions):
@@ -26,19 +29,6 @@ def why_not_xdp(actions: Actions) -> str | None:
             return f"sets {action.section}"
         if isinstance(action, Output | Recirc) and index != last:
             return "more than one copy"
+        if isinstance(action, Output) and not takes_redirects(action.port):
+            return f"port {action.port} takes nothing from XDP"
     return None
-
-
-def why_not_tc(actions: Actions) -> str | None:
-    """Why tc cannot execute this list, in words; None when it can.
-
-    It sends copies at any place, but a second look-up of a copy would need a second packet's memory.
-    """
-    if any(isinstance(action, Recirc) for action in actions[:-1]):
-        return "recirculates a copy"
-    return None
-
-
-def layer(actions: Actions) -> str:
-    """The name of the place that executes a list: `xdp` or `tc`."""
-    return "xdp" if why_not_xdp(actions) is None else "tc"

@@ -128,6 +128,11 @@ class Links:
         with _netlink(f"bring {device} up in {self.ns.name}"):
             self._route.link("set", index=self.ns.ifindex(device), state="up")
 
+    def set_down(self, device: str) -> None:
+        """Let the device carry none."""
+        with _netlink(f"bring {device} down in {self.ns.name}"):
+            self._route.link("set", index=self.ns.ifindex(device), state="down")
+
     def set_mtu(self, device: str, mtu: int) -> None:
         """Change the MTU, in octets, Ethernet header not counted."""
         with _netlink(f"set the MTU of {device} to {mtu}"):

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from netns_lab.bytecode import SCHED_CLS, instruction, load_program
+from ctl.kernel import libbpf
+from netns_lab.bytecode import instruction
 
 MARK: Final = b"ctl-lab"
 MARK_SIZE: Final = len(MARK) + 1  # with the number of the receiver
@@ -63,11 +64,11 @@ def _program(value: bytes, mask: bytes) -> bytes:
 def load_quiet_program(only_for: int | None = None) -> Iterator[int]:
     """A file descriptor of the program within the block; where it is attached it lives on.
 
-    It drops every test frame, or only those for the host of one number.  NotPermitted, NotSupported.
+    It drops every test frame, or only those for the host of one number.  OSError.
     """
     ones = b"\xff" * len(MARK)
     code = _program(mark_of(0), ones + b"\0") if only_for is None else _program(mark_of(only_for), ones + b"\xff")
-    fd = load_program(SCHED_CLS, code, "lab_quiet")
+    fd = libbpf.prog_load(libbpf.PROG_SCHED_CLS, "lab_quiet", code)
     try:
         yield fd
     finally:

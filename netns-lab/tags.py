@@ -14,9 +14,10 @@ import socket
 from typing import Final
 
 from ctl.errors import UsageError
+from ctl.kernel import libbpf
 from ctl.ports import Links, VethEnd, disable_ipv6
 from ctl.validate import TPIDS
-from netns_lab.bytecode import SCHED_CLS, instruction, load_program
+from netns_lab.bytecode import instruction
 from netns_lab.topology import Interface
 
 _VLAN_PUSH, _VLAN_POP, _REDIRECT = 18, 19, 23  # helpers
@@ -46,7 +47,7 @@ def inner_name(interface: Interface) -> str:
 
 
 def _run(links: Links, device: str, name: str, code: bytes, priority: int) -> None:
-    fd = load_program(SCHED_CLS, code, name)
+    fd = libbpf.prog_load(libbpf.PROG_SCHED_CLS, name, code)
     try:
         links.attach_classifier(device, fd, name, priority=priority)
     finally:

@@ -9,7 +9,12 @@ import pathlib
 import shutil
 import sys
 
+import hypothesis
 import pytest
+
+# Machines are shared: how long an example takes says nothing.
+hypothesis.settings.register_profile("ctl", deadline=None)
+hypothesis.settings.load_profile("ctl")
 
 TESTS = pathlib.Path(__file__).parent
 sys.path.insert(0, str(TESTS.parent))  # tests import from each other as tests.*

@@ -7,6 +7,7 @@ every counter.
 
 import errno
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -54,8 +55,9 @@ class Pair:
 
         On the tc hook these can be compared but for the tags, one of which is not in the bytes.
         """
-        hook, verdict, sent, key = self._run(frame, in_port)
+        before = lookups(self.model)
         expected = self.model.process(frame, -1 if in_port is None else in_port)
+        hook, verdict, sent, key = self._run(frame, in_port, lookups(self.model) - before)
         assert verdict == VERDICTS[hook][expected.out_port is not None], expected
         assert expected.key is None or key == expected.key
         if expected.out_port is not None:
@@ -73,13 +75,19 @@ class Pair:
         after, model = counters(self.kernel), counters(self.model)
         assert {name: after[name] - self._before[name] for name in after} == model
 
-    def _run(self, frame, in_port):
-        """Hook, return value, the frame, and the key that the program leaves in this processor's working memory."""
+    def _run(self, frame, in_port, passes):
+        """Hook, return value, the frame, and the key that the program leaves in this processor's working memory.
+
+        Copies that are recirculated come back from the kernel's queue: they may have done so only a moment later.
+        """
         allowed = os.sched_getaffinity(0)
         cpu = min(allowed)
         os.sched_setaffinity(0, {cpu})
+        expected, deadline = lookups(self.kernel) + passes, time.monotonic() + 1
         try:
             hook, ran = self._walk(frame, in_port)
+            while lookups(self.kernel) != expected and time.monotonic() < deadline:
+                time.sleep(0)
         finally:
             os.sched_setaffinity(0, allowed)
         scratch = self.kernel.maps.per_cpu(MapId.MAP_SCRATCH, 0, abi.Scratch)[cpu]
@@ -137,6 +145,11 @@ def told(flow):
     stats = (flow.stats.packets, flow.stats.bytes, flow.stats.used_ms is not None, flow.stats.tcp_flags)
     name = flow.ufid.octets if flow.ufid else b""
     return name, flow.match.key.raw, flow.match.mask.raw, flow.actions, stats
+
+
+def lookups(datapath):
+    stats = datapath.stats()
+    return stats.hit + stats.missed
 
 
 def counters(datapath):
@@ -201,6 +214,7 @@ LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tu
 UFIDS = [Ufid(octets) for octets in (b"\1", b"\1\0", bytes(16), b"\1" * 16)]
 plain = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
 ends = st.sampled_from([Output(2), Output(2), Output(1), Output(4), Recirc(1), Recirc(1), Recirc(2), Drop(0), Drop(7)])
+recirculations = st.builds(Recirc, st.integers(1, 2))
 SHAPE = exact("eth_type", "ip_proto", "ip_frag", "l2_kind")
 edits = st.one_of(
     st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF).map(lambda tci: tci | 0x1000)),
@@ -230,12 +244,17 @@ def header_sets(match):
 
 @st.composite
 def lists(draw, match):
-    """An action list that mostly suits a match, and mostly ends in something."""
+    """An action list that mostly suits a match, and mostly ends in something.
+
+    Two copies that are recirculated at most, of which each may make as many: the kernel's queue holds 1,000.
+    """
     if draw(st.booleans()):
         return draw(plain)
     steps = edits | header_sets(match) if match.masked["l2_kind"] else edits
     copies = st.builds(Output, st.sampled_from(PORTS)) if draw(st.booleans()) else steps
-    listed = draw(st.lists(steps | steps | copies, max_size=5))
+    listed = draw(st.lists(steps | steps | copies | recirculations, max_size=5))
+    extra = [i for i, action in enumerate(listed) if isinstance(action, Recirc)][2:]
+    listed = [action for i, action in enumerate(listed) if i not in extra]
     return (*listed, draw(ends)) if draw(st.integers(0, 4)) else tuple(listed)
 
 

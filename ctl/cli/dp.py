@@ -10,8 +10,10 @@ import click
 from ctl.cli.common import examples, pass_context, print_json
 from ctl.cli.main import Context
 from ctl.errors import Absent, NotFound, UsageError
+from ctl.netns import DeviceCounters, NetNs
 
 if TYPE_CHECKING:
+    from ctl.datapath import PortStats
     from ctl.kernel.datapath import KernelDatapath
 
 DEFAULT_MAX_FLOWS: Final = 65536
@@ -34,7 +36,6 @@ def add_dp(
     """Make a datapath, with its local port 0: a device of the same name."""
     from ctl.kernel.maps import Sizes
     from ctl.manage import add_datapath
-    from ctl.netns import NetNs
 
     namespace = NetNs.named(netns) if netns else NetNs.current()
     sizes = Sizes(max_flows=max_flows, max_masks=max_masks, max_units=max_action_units or 0)
@@ -105,29 +106,61 @@ def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
         click.echo("  drops: " + " ".join(f"{reason}:{count}" for reason, count in stats.drops.items()))
         click.echo(f"  stale: {stats.stale}  upcalls: {stats.upcalls}")
     counters = datapath.port_stats() if statistics else {}
+    devices = _device_counters(datapath) if statistics else {}
     for port in datapath.ports():
         notes = [port.kind] if port.kind != "netdev" else []
         notes += _HOOK_NOTES.get(port.hook, [])
+        notes += [] if port.takes_redirects else ["no redirects"]
         notes += [] if port.ifindex else ["device gone"]
         click.echo(f"  port {port.number}: {port.name}" + (f" ({', '.join(notes)})" if notes else ""))
         if port.number in counters:
-            c = counters[port.number]
-            click.echo(f"    RX packets:{c.rx_packets} errors:? dropped:{c.rx_dropped} overruns:? frame:?")
-            click.echo(f"    TX packets:{c.tx_packets} errors:? dropped:? aborted:? carrier:?")
-            click.echo("    collisions:?")
-            click.echo(f"    RX bytes:{c.rx_bytes}  TX bytes:{c.tx_bytes}")
+            _show_counters(counters[port.number], devices.get(port.device))
+
+
+def _show_counters(ours: PortStats, device: DeviceCounters | None) -> None:
+    """A port's counters as OVS prints them.
+
+    Packets, bytes and what is dropped on the way in are the program's; all else is the device's own: what
+    it lost after the program had sent it is under TX.
+    """
+    d = device._asdict() if device else dict.fromkeys(DeviceCounters._fields, "?")
+    click.echo(
+        f"    RX packets:{ours.rx_packets} errors:{d['rx_errors']} dropped:{ours.rx_dropped}"
+        f" overruns:{d['rx_overruns']} frame:{d['rx_frame']}"
+    )
+    click.echo(
+        f"    TX packets:{ours.tx_packets} errors:{d['tx_errors']} dropped:{d['tx_dropped']}"
+        f" aborted:? carrier:{d['tx_carrier']}"
+    )
+    click.echo(f"    collisions:{d['collisions']}")
+    click.echo(f"    RX bytes:{ours.rx_bytes}  TX bytes:{ours.tx_bytes}")
+
+
+def _device_counters(datapath: KernelDatapath) -> dict[str, DeviceCounters]:
+    """Of all devices where the ports live; none when that is gone."""
+    try:
+        return datapath.netns.device_counters()
+    except Absent:
+        return {}
 
 
 def dp_to_dict(datapath: KernelDatapath) -> dict[str, Any]:
     """One datapath as a row of ctl/dp/1."""
-    counters = datapath.port_stats()
+    counters, devices = datapath.port_stats(), _device_counters(datapath)
     return {
         "name": datapath.name,
         "max_flows": datapath.sizes.max_flows,
         "max_masks": datapath.sizes.max_masks,
         "max_action_units": datapath.sizes.max_units,
         **asdict(datapath.stats()),
-        "ports": [{**asdict(port), "statistics": asdict(counters[port.number])} for port in datapath.ports()],
+        "ports": [
+            {
+                **asdict(port),
+                "statistics": asdict(counters[port.number]),
+                "device_statistics": devices[port.device]._asdict() if port.device in devices else None,
+            }
+            for port in datapath.ports()
+        ],
     }
 
 
@@ -169,7 +202,6 @@ def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
     With hook=tc a port has no XDP: slower for single packets, but the host's own TCP keeps its offloads.
     """
     from ctl.manage import add_port
-    from ctl.netns import NetNs
 
     wanted = [_device(argument) for argument in devices]
     with context.open() as datapath:

@@ -1,8 +1,8 @@
 """Making devices ports of a datapath, and taking them away.
 
-A port has a tcx link and, unless it is on the tc hook alone, an XDP link before it.  XDP leaves to tc what
-it cannot do, and tc lets nothing pass: so tc is attached first and detached last, and no frame ever gets
-past the datapath.
+A port has a program on the tc hook and, unless it is on that alone, an XDP link before it.  XDP leaves to
+tc what it cannot do, and tc lets nothing pass: so tc is attached first and detached last, and no frame ever
+gets past the datapath.  On the tc hook that is a tcx link or, where there are none, a filter of clsact.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from ctl import abi
-from ctl.abi import DpLimit, MapId, PortKind
+from ctl.abi import ClsactUse, DpLimit, MapId, PortKind
 from ctl.datapath import Port
-from ctl.errors import Exists, NotFound, NotSupported, UsageError
-from ctl.kernel import bpffs, libbpf, places
-from ctl.kernel.datapath import KernelDatapath
+from ctl.errors import CtlError, Exists, NotFound, NotSupported, UsageError
+from ctl.kernel import bpffs, clsact, features, libbpf, places, redirect
+from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath
 from ctl.kernel.maps import Maps
 
 PROGRAM: Final = "dp_xdp"
-TC_PROGRAM: Final = "dp_tc"
 
 
 def attach(
@@ -36,7 +35,7 @@ def attach(
     gets the lowest free one from 1.  NotFound, Exists, UsageError, NotSupported; on any error nothing is
     changed.
     """
-    with datapath.hold(), contextlib.ExitStack() as undo:
+    with datapath.hold() as writer, contextlib.ExitStack() as undo:
         ifindex = datapath.netns.ifindex(device)
         taken = {port.number: port for port in datapath.ports()}
         _refuse_port(datapath, device, ifindex, taken)
@@ -44,11 +43,15 @@ def attach(
         undo.callback(_forget, datapath, number, ifindex)
         _reset_stats(datapath.maps, number)
         places.enter(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, number)
-        _link_tc(datapath, device, ifindex, number)
-        generic = not tc_only and _link_xdp(datapath, device, ifindex, number)
-        kind = PortKind.PORT_INTERNAL if local_name else PortKind.PORT_NETDEV
-        info = abi.PortInfo(ifindex=ifindex, kind=kind, generic=generic, tc_only=tc_only)
+        info = abi.PortInfo(ifindex=ifindex, tc_only=tc_only)
+        info.clsact = _attach_tc(datapath, device, ifindex, number)
+        _write_info(datapath.maps, number, info, local_name or device, device)  # who undoes it has to know of a filter
+        info.generic = not tc_only and _link_xdp(datapath, device, ifindex, number)
+        info.no_redirect = not redirect.is_taken(datapath.netns, device, ifindex)
+        info.kind = PortKind.PORT_INTERNAL if local_name else PortKind.PORT_NETDEV
         _write_info(datapath.maps, number, info, local_name or device, device)
+        if info.no_redirect:
+            writer.place_again(number)
         with datapath.netns.enter():
             libbpf.map_update(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number), ctypes.c_uint32(ifindex))
         undo.pop_all()
@@ -63,10 +66,7 @@ def detach(datapath: KernelDatapath, number: int) -> Port:
             raise NotFound(f"{datapath.name} has no port {number}", "ctl show lists the ports")
         if port.kind == "internal":
             raise UsageError(f"port 0 of {datapath.name} is its local port", f"it goes with ctl del-dp {datapath.name}")
-        info = abi.PortInfo.from_buffer_copy(
-            datapath.maps.memory(MapId.MAP_PORT_INFO), number * ctypes.sizeof(abi.PortInfo)
-        )
-        _forget(datapath, number, info.ifindex)
+        _forget(datapath, number, datapath.port_info(number).ifindex)
         return port
 
 
@@ -95,14 +95,17 @@ def _choose_number(number: int | None, taken: dict[int, Port], *, local: bool) -
     return number
 
 
-def _link_tc(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> None:
-    """Attach the program of the tc hook and pin the link.  NotSupported where there are no tcx links."""
+def _attach_tc(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> ClsactUse:
+    """Attach the program of the tc hook: by a link, which is pinned, or as a filter."""
     with _program(datapath, TC_PROGRAM) as program_fd:
+        if not features.has("tcx"):
+            return clsact.attach(program_fd, datapath.netns, device, ifindex)
         try:
             fd = libbpf.link_create_tcx(program_fd, ifindex)
         except OSError as e:
             raise NotSupported(f"{device} takes no tc program: {os.strerror(e.errno or 0)}") from e
     _pin(fd, bpffs.tc_link(datapath.name, number))
+    return ClsactUse.CLSACT_NONE
 
 
 def _link_xdp(datapath: KernelDatapath, device: str, ifindex: int, number: int) -> bool:
@@ -146,15 +149,22 @@ def detach_link(pin: str) -> None:
 
 def _forget(datapath: KernelDatapath, number: int, ifindex: int) -> None:
     """Undo every part of an attachment that is there.  XDP's output to the port ends first."""
-    libbpf_errors = contextlib.suppress(OSError)
-    with libbpf_errors:
+    info = datapath.port_info(number)
+    with contextlib.suppress(OSError):
         libbpf.map_delete(datapath.maps.fd(MapId.MAP_PORTS), ctypes.c_uint32(number))
     for pin in (bpffs.link(datapath.name, number), bpffs.tc_link(datapath.name, number)):
         if pin.exists():
             detach_link(str(pin))
             pin.unlink()
+    if info.clsact:
+        with contextlib.suppress(CtlError):  # the namespace is gone, and all in it
+            own = info.clsact == ClsactUse.CLSACT_OWN
+            clsact.detach(datapath.tc_program_id, datapath.netns, ifindex, own=own)
     places.leave(datapath.maps.memory(MapId.MAP_PORT_OF), ifindex, number)
     _write_info(datapath.maps, number, abi.PortInfo(), "", "")
+    if info.no_redirect:
+        with datapath.hold() as writer:
+            writer.place_again(number)
 
 
 def _write_info(maps: Maps, number: int, info: abi.PortInfo, name: str, device: str) -> None:

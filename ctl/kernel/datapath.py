@@ -9,23 +9,36 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
+import functools
 import pathlib
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
-from ctl.datapath import DatapathStats, Port, PortStats, check_executable, match_exists, no_flow, ufid_exists
+from ctl.datapath import (
+    DatapathStats,
+    Port,
+    PortStats,
+    check_executable,
+    match_exists,
+    no_flow,
+    out_of_memory,
+    ufid_exists,
+)
 from ctl.errors import Absent, CtlError, Failure, NotFound
 from ctl.flow import Flow, FlowId, FlowKey, Match
-from ctl.kernel import bpffs, libbpf
-from ctl.kernel.maps import Maps, Sizes, name_of
+from ctl.kernel import bpffs, clsact, libbpf
+from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.records import RecordReader
 from ctl.kernel.writer import Writer
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
+
+TC_PROGRAM: Final = "dp_tc"
 
 
 def read_meta(name: str) -> abi.DpMeta | None:
@@ -120,9 +133,14 @@ class KernelDatapath:
         """See `ctl.datapath.Datapath`."""
         check_actions(actions, match.masked, match.mask)
         check_executable(actions)
-        with self.hold() as writer:
-            self._refuse_existing(writer, match, ufid)
-            return self._at(writer, writer.insert(match, actions, ufid))
+        try:
+            with self.hold() as writer:
+                self._refuse_existing(writer, match, ufid)
+                return self._at(writer, writer.insert(match, actions, ufid))
+        except OSError as e:  # what was begun is undone by now
+            if e.errno != errno.ENOMEM:
+                raise
+            raise out_of_memory(self.name) from e
 
     def _refuse_existing(self, table: RecordReader, match: Match, ufid: Ufid | None) -> None:
         if ufid is not None and table.slot_of_ufid(ufid) is not None:
@@ -193,14 +211,12 @@ class KernelDatapath:
 
     def ports(self) -> list[Port]:
         """See `ctl.datapath.Datapath`."""
-        memory = self.maps.memory(MapId.MAP_PORT_INFO)
-        size = ctypes.sizeof(abi.PortInfo)
-        found = []
-        for number in range(abi.DpLimit.DP_MAX_PORTS):
-            info = abi.PortInfo.from_buffer_copy(memory, number * size)
-            if info.kind != PortKind.PORT_NONE:
-                found.append(self._port(number, info))
-        return found
+        infos = [self.port_info(number) for number in range(abi.DpLimit.DP_MAX_PORTS)]
+        return [self._port(number, info) for number, info in enumerate(infos) if info.kind != PortKind.PORT_NONE]
+
+    def port_info(self, number: int) -> Any:
+        """What the program knows of a port, copied: an abi.PortInfo."""
+        return port_info(self.maps, number)
 
     def _port(self, number: int, info: abi.PortInfo) -> Port:
         return Port(
@@ -208,12 +224,25 @@ class KernelDatapath:
             name=text(info.name),
             device=text(info.device),
             kind=PortKind(info.kind).name.removeprefix("PORT_").lower(),
-            ifindex=self._link_ifindex(number),
+            ifindex=self._attached_ifindex(number, info),
+            takes_redirects=not info.no_redirect,
             hook="tc" if info.tc_only else "xdp/generic" if info.generic else "xdp/native",
         )
 
-    def _link_ifindex(self, number: int) -> int:
-        """The device that a port's link is attached to; 0 when it is gone."""
+    @functools.cached_property
+    def tc_program_id(self) -> int:
+        """By which the kernel knows the program of the tc hook."""
+        with libbpf.opened(str(bpffs.folder(self.name) / TC_PROGRAM)) as fd:
+            return int(libbpf.info(fd, libbpf.ProgInfo).id)
+
+    def _attached_ifindex(self, number: int, info: Any) -> int:
+        """The device that a port's program is attached to; 0 when it is gone."""
+        if info.clsact:
+            try:
+                attached = clsact.is_attached(self.tc_program_id, self.netns, info.ifindex)
+            except Absent:
+                return 0
+            return int(info.ifindex) if attached else 0
         try:
             with libbpf.opened(str(bpffs.tc_link(self.name, number))) as fd:
                 return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)

@@ -19,12 +19,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def wait() -> None:
     """Return after every program that ran when the call began has ended.  About 10 ms."""
-    if not _by_membarrier():
+    from ctl.kernel.features import switched_off
+
+    if "membarrier" in switched_off() or not by_membarrier():
         _by_map_update()
 
 
-def _by_membarrier() -> bool:
-    """membarrier(2) waits for a grace period; kernels with nohz_full processors refuse it."""
+def by_membarrier() -> bool:
+    """Wait by membarrier(2); False where the kernel refuses it, as it does with nohz_full processors."""
     number = _NR_MEMBARRIER.get(platform.machine())
     return number is not None and _libc.syscall(number, _CMD_GLOBAL, 0, 0) == 0
 

@@ -35,6 +35,7 @@ F_TEST_XDP_LIVE_FRAMES: Final = 1 << 1
 XDP_SKB_MODE: Final = 1 << 1
 XDP_DRV_MODE: Final = 1 << 2
 NOEXIST: Final = 1
+_TC_INGRESS, _TC_EGRESS = 1 << 0, 1 << 1  # enum bpf_tc_attach_point of libbpf.h
 LICENSE: Final = b"Dual BSD/GPL"
 
 _LOG_SIZE: Final = 16 << 20
@@ -87,6 +88,22 @@ class _LinkCreateOpts(Structure):
         ("iter_info", c_void_p),
         ("iter_info_len", c_uint32),
         ("target_btf_id", c_uint32),
+    )
+
+
+class _TcHook(Structure):
+    _fields_ = (("sz", c_size_t), ("ifindex", c_int), ("attach_point", c_int), ("parent", c_uint32), ("_end", c_uint32))
+
+
+class _TcOpts(Structure):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("prog_fd", c_int),
+        ("flags", c_uint32),
+        ("prog_id", c_uint32),
+        ("handle", c_uint32),
+        ("priority", c_uint32),
+        ("_end", c_uint32),
     )
 
 
@@ -171,6 +188,10 @@ def _load() -> ctypes.CDLL:
         "bpf_map_get_next_key": (c_int, c_void_p, c_void_p),
         "bpf_link_create": (c_int, c_int, c_int, POINTER(_LinkCreateOpts)),
         "bpf_link_detach": (c_int,),
+        "bpf_tc_hook_create": (POINTER(_TcHook),),
+        "bpf_tc_hook_destroy": (POINTER(_TcHook),),
+        "bpf_tc_attach": (POINTER(_TcHook), POINTER(_TcOpts)),
+        "bpf_tc_detach": (POINTER(_TcHook), POINTER(_TcOpts)),
         "bpf_prog_test_run_opts": (c_int, POINTER(TestRunOpts)),
         "bpf_obj_get_info_by_fd": (c_int, c_void_p, POINTER(c_uint32)),
         "libbpf_num_possible_cpus": (),
@@ -179,6 +200,7 @@ def _load() -> ctypes.CDLL:
         function = getattr(lib, name)
         function.argtypes = arguments
         function.restype = c_int
+    lib.libbpf_set_print(None)  # it would write to stderr what is said here as an error
     return lib
 
 
@@ -310,20 +332,44 @@ def link_create_xdp(prog_fd: int, ifindex: int, flags: int) -> int:
 
 
 def link_create_tcx(prog_fd: int, ifindex: int) -> int:
-    """Attach a tc program to what a device of the caller's network namespace receives; the link's fd.
-
-    NotSupported before Linux 6.6.
-    """
+    """Attach a tc program to what a device of the caller's network namespace receives; the link's fd.  Linux 6.6."""
     opts = _LinkCreateOpts(sz=ctypes.sizeof(_LinkCreateOpts))
-    result = _lib.bpf_link_create(prog_fd, ifindex, ATTACH_TCX_INGRESS, byref(opts))
-    if result < 0 and (ctypes.get_errno() or -result) == errno.EINVAL:
-        raise NotSupported("this kernel has no tcx links, which came with Linux 6.6", "uname -r")
-    return _checked(result, "attaching to tc")
+    return _checked(_lib.bpf_link_create(prog_fd, ifindex, ATTACH_TCX_INGRESS, byref(opts)), "attaching to tc")
 
 
 def link_detach(fd: int) -> None:
     """Take the program off its device; the link remains, without effect."""
     _checked(_lib.bpf_link_detach(fd), "detaching")
+
+
+def clsact_create(ifindex: int) -> bool:
+    """Give a device the clsact queueing discipline; False when it has one."""
+    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
+    result = _lib.bpf_tc_hook_create(byref(hook))
+    if -result == errno.EEXIST:
+        return False
+    _checked(result, "adding clsact")
+    return True
+
+
+def clsact_delete(ifindex: int) -> None:
+    """Take clsact away, with every filter in it."""
+    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS | _TC_EGRESS)
+    _checked(_lib.bpf_tc_hook_destroy(byref(hook)), "removing clsact")
+
+
+def filter_attach(prog_fd: int, ifindex: int, handle: int, priority: int) -> None:
+    """Run a direct-action tc program on what a device of the caller's network namespace receives.  EEXIST."""
+    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
+    opts = _TcOpts(sz=ctypes.sizeof(_TcOpts), prog_fd=prog_fd, handle=handle, priority=priority)
+    _checked(_lib.bpf_tc_attach(byref(hook), byref(opts)), "attaching to clsact")
+
+
+def filter_detach(ifindex: int, handle: int, priority: int) -> None:
+    """Undo `filter_attach`."""
+    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
+    opts = _TcOpts(sz=ctypes.sizeof(_TcOpts), handle=handle, priority=priority)
+    _checked(_lib.bpf_tc_detach(byref(hook), byref(opts)), "detaching from clsact")
 
 
 def info(fd: int, structure: type[Structure]) -> Any:

@@ -17,10 +17,10 @@ from typing import Final
 from ctl import abi
 from ctl.abi import DpLimit, MapId
 from ctl.errors import Absent, Exists, UsageError
-from ctl.kernel import bpffs, libbpf, program, ticks
+from ctl.kernel import bpffs, clsact, libbpf, program, ticks
 from ctl.kernel import maps as mapping
 from ctl.kernel.attach import PROGRAM, detach_link
-from ctl.kernel.datapath import KernelDatapath, read_meta
+from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath, read_meta
 from ctl.kernel.maps import Sizes
 from ctl.kernel.writer import lock_folder
 from ctl.netns import NetNs
@@ -167,6 +167,20 @@ def destroy(name: str, timeout_s: float = 10.0) -> None:
     with _all_locked(timeout_s):
         for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
             detach_link(str(link))
+        _detach_filters(name)
         bpffs.remove(name)
         bpffs.remove_root_if_empty()
     bpffs.unmount_if_ours()
+
+
+def _detach_filters(name: str) -> None:
+    """Take the program of the tc hook off devices that have it without a link.
+
+    All namespaces are looked through: a datapath of another version, or half of one, does not say where it is.
+    """
+    pin = bpffs.folder(name) / TC_PROGRAM
+    if not pin.exists():
+        return
+    with libbpf.opened(str(pin)) as fd:
+        program_id = libbpf.info(fd, libbpf.ProgInfo).id
+    clsact.detach_everywhere(program_id, [NetNs.current(), *NetNs.all_named()])

@@ -192,3 +192,8 @@ class Maps:
             os.close(fd)
         self._memory.clear()
         self._fds.clear()
+
+
+def port_info(maps: Maps, number: int) -> Any:
+    """What the program knows of a port, copied: an abi.PortInfo."""
+    return abi.PortInfo.from_buffer_copy(maps.memory(MapId.MAP_PORT_INFO), number * ctypes.sizeof(abi.PortInfo))

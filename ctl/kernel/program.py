@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ctl.abi import MapId, ProgramId
-from ctl.errors import CompileError, Failure
+from ctl.errors import Failure
 from ctl.kernel import compile as compiler
-from ctl.kernel import libbpf
+from ctl.kernel import features, libbpf
 
 _LD_IMM64: Final = 0x18
 _PSEUDO_MAP_FD: Final = 1
@@ -74,22 +74,24 @@ _HOOKS: Final = (
 
 
 def load_all(fds: Mapping[MapId, int]) -> dict[str, int]:
-    """The programs of both hooks in the best variant that this kernel takes: the fds of those to attach, by name.
+    """The programs of both hooks in the variant for this kernel: the fds of those to attach, by name.
 
     The maps of programs keep the others.  CompileError, VerifierError.
     """
     loaded: dict[str, int] = {}
     try:
         for hook in _HOOKS:
-            try:
-                loaded[hook.entry] = _load_hook(hook, fds, ("HAVE_MAY_GOTO",))
-            except (CompileError, OSError):
-                loaded[hook.entry] = _load_hook(hook, fds, ())
+            loaded[hook.entry] = _load_hook(hook, fds, variant())
     except BaseException:
         for fd in loaded.values():
             os.close(fd)
         raise
     return loaded
+
+
+def variant() -> tuple[str, ...]:
+    """The definitions that the datapath's programs are compiled with for this kernel."""
+    return ("HAVE_MAY_GOTO",) if features.has("may_goto") else ()
 
 
 def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...]) -> int:

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ctl import abi
-from ctl.abi import ActionRefBits, MapId, RecordState, SizeClass
+from ctl.abi import ActionRefBits, DpLimit, MapId, RecordState, SizeClass
 from ctl.action import Actions
 from ctl.flow import Flow, FlowKey, FlowStats, Match
 from ctl.kernel import libbpf
 from ctl.kernel.encode import decode
-from ctl.kernel.maps import Maps, Sizes
+from ctl.kernel.maps import Maps, Sizes, port_info
 from ctl.kernel.ticks import Ticks
 from ctl.kernel.units import UNIT_SIZE
+from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
 
 RECORD_SIZE: Final = ctypes.sizeof(abi.FlowRecord)
@@ -135,6 +136,7 @@ class RecordReader:
         )
         base_packets, base_bytes = struct.unpack_from("<QQ", tail, _BASE_OFFSET)
         packets -= base_packets
+        listed = self.action_list(actions)
         stats = FlowStats(
             packets=packets,
             bytes=n_bytes - base_bytes,
@@ -147,15 +149,26 @@ class RecordReader:
                 key=FlowKey(b"\0\0" + raw[2:HOT_SIZE] + tail[:_BASE_OFFSET]),
                 mask=self.mask(int.from_bytes(raw[:2], "little")),
             ),
-            actions=self.action_list(actions),
+            actions=listed,
             stats=stats,
             generation=generation,
+            not_xdp=self.why_not_xdp(listed, actions),
         )
 
     def action_list(self, reference: int) -> Actions:
         """The list that a record's reference means."""
         at, units = run_of(reference)
         return decode(self._actions[at * UNIT_SIZE : (at + units) * UNIT_SIZE])
+
+    def why_not_xdp(self, actions: Actions, reference: int) -> str | None:
+        """Why XDP leaves packets with this list to tc, as its reference says that it does; None: it does not."""
+        if not reference >> ActionRefBits.ACTIONS_NOT_XDP_SHIFT & 1:
+            return None
+        return why_not_xdp(actions, self.takes_redirects) or "output to a port that took nothing from XDP"
+
+    def takes_redirects(self, port: int) -> bool:
+        """Whether what XDP sends to a port arrives there, or would if there were such a port."""
+        return port >= DpLimit.DP_MAX_PORTS or not port_info(self.maps, port).no_redirect
 
     def list_of(self, slot: int, generation: int, reference: int) -> Actions | None:
         """The list that a flow had when it was hit; None when it has another by now, or is gone.

@@ -25,7 +25,7 @@ from typing import Final, Self
 
 from ctl import abi
 from ctl.abi import MapId, RecordState, SizeClass
-from ctl.action import Actions
+from ctl.action import Actions, Output
 from ctl.datapath import full
 from ctl.errors import Busy, CtlError, TableFull
 from ctl.flow import Flow, FlowKey, FlowStats, Match
@@ -101,7 +101,7 @@ class Writer(RecordReader):
         size = size_class(match.mask)
         content = encode(actions)
         mask_id = self._reserve(match.mask)
-        reference = self._fill_list(content, not_xdp=why_not_xdp(actions) is not None)
+        reference = self._fill_list(content, not_xdp=self._needs_tc(actions))
         slot = self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots")
         self._hold_mask(mask_id, match.mask, size)
         key = match.masked if ufid else match.key
@@ -112,12 +112,24 @@ class Writer(RecordReader):
 
     def modify(self, slot: int, actions: Actions) -> None:
         """Replace a flow's actions."""
-        reference = self._fill_list(encode(actions), not_xdp=why_not_xdp(actions) is not None)
+        reference = self._fill_list(encode(actions), not_xdp=self._needs_tc(actions))
         record = self.record(slot)
         old = record.actions
         record.actions = reference
         self._retired_lists.append(old)
         self.control.generation += 1
+
+    def place_again(self, port: int) -> None:
+        """Decide anew on which hook every flow is executed that outputs to a port."""
+        for slot in self.live_slots():
+            record = self.record(slot)
+            actions = self.action_list(record.actions)
+            if any(isinstance(action, Output) and action.port == port for action in actions):
+                record.actions = reference_to(*run_of(record.actions), not_xdp=self._needs_tc(actions))
+        self.control.generation += 1
+
+    def _needs_tc(self, actions: Actions) -> bool:
+        return why_not_xdp(actions, self.takes_redirects) is not None
 
     def clear(self, slot: int, counted: FlowStats) -> None:
         """Zero a flow's statistics: what was read of them goes to the base that readers subtract.

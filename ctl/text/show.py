@@ -19,14 +19,12 @@ from typing import Final
 from ctl import abi, fields
 from ctl.fields import Field, Tag
 from ctl.flow import KEY_SIZE, Flow, FlowKey
-from ctl.placement import layer
 from ctl.text.show_actions import PortName, format_actions, port_text
 from ctl.text.values import ETH_802_2_RAW, TCP_LETTERS, Printer, printer
 from ctl.validate import ANY_PORT, TCI_PRESENT, TPIDS, sections_of
 
 _METADATA: Final = ("recirc_id", "dp_hash", "skb_priority", "in_port", "skb_mark")
 _OPTIONAL: Final = frozenset({*_METADATA, "eth_type"})  # the others are printed when all wild, too
-_WHERE: Final = {"xdp": ", offloaded:yes, dp:xdp", "tc": ", dp:tc"}
 _CATCH_ALL: Final = ("ipv4", "ipv6", "tcp", "tcp_flags", "nd")  # between them they name every byte above layer 2
 _ANY_TYPE: Final = "eth_type(0xffff/0x0000)"  # what a layer 3 key needs in its place
 _ALL: Final = FlowKey(b"\xff" * KEY_SIZE)
@@ -237,7 +235,7 @@ def format_flow(flow: Flow, now_ms: int, *, more: bool = False, port_name: PortN
     match = format_match(flow.match.key, flow.match.mask, concrete=concrete, more=more, port_name=port_name)
     used = "never" if stats.used_ms is None else f"{max(now_ms - stats.used_ms, 0) / 1000:.3f}s"
     flags = f", flags:{_letters(stats.tcp_flags)}" if stats.tcp_flags else ""
-    where = _WHERE[layer(flow.actions)] if more else ""
+    where = "" if not more else ", dp:tc" if flow.not_xdp else ", offloaded:yes, dp:xdp"
     actions = format_actions(flow.actions, port_name)
     return f"{name}{match}, packets:{stats.packets}, bytes:{stats.bytes}, used:{used}{flags}{where}, actions:{actions}"
 

@@ -12,8 +12,9 @@ import struct
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ctl import abi
+from ctl import abi, ethtool
 from ctl.abi import MapId
+from ctl.ethtool import Feature
 from ctl.flow import FlowKey, Match, Output
 from ctl.kernel import attach, bpffs, libbpf, program
 from ctl.kernel import compile as compiler
@@ -63,18 +64,20 @@ class Bench:
             libbpf.test_run(self.programs["dp_xdp"], opts)
         return Outcome(opts.retval, out.raw[: opts.data_size_out])
 
-    def run_tc(self, frame, port=1, *, entry="dp_tc", mark=0, priority=0):
+    def run_tc(self, frame, port=1, *, entry="dp_tc", mark=0, priority=0, note=None):  # noqa: PLR0913 - options
         """Likewise at the tc hook.  Tags are in the bytes that go in; one that is put on is not in those that come out.
 
-        ``entry`` dp_tc_again: go on with the walk whose state is in this processor's working memory.
+        ``entry`` dp_tc_again: go on with the walk whose state is in this processor's working memory.  ``note``: an
+        abi.CopyNote that lies beside the frame.
         """
         out = ctypes.create_string_buffer(len(frame) + 256)
         opts = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=1)
         opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
-        # struct __sk_buff, from its beginning to ifindex
+        # struct __sk_buff, from its beginning to cb
         ifindex = 1 if port is None else self.devices[port]
-        opts.ctx_in = struct.pack("<11I", 0, 0, mark, 0, 0, 0, 0, 0, priority, 0, ifindex)
-        opts.ctx_size_in = 44
+        beside = bytes(note or abi.CopyNote())
+        opts.ctx_in = struct.pack("<12I20s", 0, 0, mark, 0, 0, 0, 0, 0, priority, 0, ifindex, 0, beside)
+        opts.ctx_size_in = 68
         with self.datapath.netns.enter():
             libbpf.test_run(self.programs[entry], opts)
         return Outcome(opts.retval, out.raw[: opts.data_size_out])
@@ -111,6 +114,7 @@ def bench(max_flows=97, max_masks=31):
                 _again(datapath) as again,
             ):
                 made = Bench(datapath, {"dp_xdp": xdp, "dp_tc": tc, "dp_tc_again": again})
+                made.devices[0] = namespace.ifindex(f"{name}.p0")
                 for number in PORTS:
                     made.devices[number] = _make_port(datapath, namespace, number)
                 yield made
@@ -124,7 +128,7 @@ def bench(max_flows=97, max_masks=31):
 def _again(datapath):
     """The tc hook's program for a further pass, once more: the datapath's own has no name."""
     fds = {map_id: datapath.maps.fd(map_id) for map_id in MapId}
-    fd = program.load_tc("dp_tc_again", compiler.bytecode("dp_tc_again", ("HAVE_MAY_GOTO",))[0], fds)
+    fd = program.load_tc("dp_tc_again", compiler.bytecode("dp_tc_again", program.variant())[0], fds)
     try:
         yield fd
     finally:
@@ -137,6 +141,7 @@ def _make_port(datapath, namespace, number):
         links.create_veth(VethEnd(name=device), VethEnd(name=peer))
         for end in (device, peer):
             disable_ipv6(namespace, end)
+        ethtool.switch(namespace, peer, on=(Feature.GRO,))
         links.set_up(device)
     return attach.attach(datapath, device, number).ifindex
 

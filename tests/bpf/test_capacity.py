@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from ctl.abi import MapId, SizeClass
-from ctl.action import Output, Recirc, Userspace
+from ctl.action import Output, Userspace
 from ctl.errors import CtlError, Exists, NotFound, NotSupported, TableFull
 from ctl.flow import FlowKey, Match
 from ctl.kernel.maps import SPECS
@@ -94,13 +94,13 @@ def test_flows_of_class_l_come_and_go(datapath):
 
 def failing_requests(datapath):
     """Every way to be refused, on a datapath that has flows 0 to 5 and two masks."""
-    two, spare = (Recirc(1), Output(2)), one_of_many(50)
+    refused, spare = (Userspace(1, bytes(129)), Output(2)), one_of_many(50)
     return (
         lambda: datapath.flow_new(one_of_many(0), OUT2, ufid_of(99)),
         lambda: datapath.flow_new(spare, OUT2, ufid_of(0)),
-        lambda: datapath.flow_new(spare, two),
+        lambda: datapath.flow_new(spare, refused),
         lambda: datapath.flow_new(match_of(nd_target=1), (Userspace(1, bytes(129)),)),
-        lambda: datapath.flow_set(ufid_of(0), two),
+        lambda: datapath.flow_set(ufid_of(0), refused),
         lambda: datapath.flow_set(ufid_of(99), OUT2, clear=True),
         lambda: datapath.flow_set(one_of_many(0).key, OUT2),
         lambda: datapath.flow_get(ufid_of(99)),

@@ -6,7 +6,7 @@ import struct
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ctl.action import Output, PushVlan, Recirc, Set, Trunc
+from ctl.action import Output, PushVlan, Set, Trunc, Userspace
 from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
@@ -74,8 +74,8 @@ def test_what_no_hook_can_do_is_refused_and_costs_nothing(both):
     before = control.n_free_slots, control.high_unit, control.n_masks
     for leaf in ("in_port", "eth_type", "ip_proto"):
         mask = FlowKey.of(**{leaf: 0xFF})
-        both.control("flow_new", Match(ANY, mask), (Recirc(1), Output(2)), Ufid(b"\2"))
-        both.control("flow_set", U1, (Recirc(1), Output(2)))
+        both.control("flow_new", Match(ANY, mask), (Userspace(1, bytes(129)),), Ufid(b"\2"))
+        both.control("flow_set", U1, (Userspace(1, bytes(129)),))
     assert (control.n_free_slots, control.high_unit, control.n_masks) == before
     both.end()
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from ctl.action import Recirc
+from ctl.action import Userspace
 from ctl.errors import CtlError, Exists, NotFound
 from ctl.flow import FlowKey, FlowStats, Match, Output
 from ctl.ufid import Ufid
@@ -196,11 +196,11 @@ def test_flow_set_replaces_actions_and_keeps_the_rest(bench, datapath):
 def test_an_action_list_that_no_hook_can_execute_changes_nothing(datapath):
     datapath.flow_new(numbered(5), OUT2, U1)
     before = state_of(datapath)
-    two = (Recirc(1), Output(2))
+    refused = (Userspace(1, bytes(129)), Output(2))
     for request in (
-        lambda: datapath.flow_new(numbered(6), two),
-        lambda: datapath.flow_new(numbered_v6(6), two, U2),
-        lambda: datapath.flow_set(U1, two),
+        lambda: datapath.flow_new(numbered(6), refused),
+        lambda: datapath.flow_new(numbered_v6(6), refused, U2),
+        lambda: datapath.flow_set(U1, refused),
     ):
         with pytest.raises(CtlError):
             request()

@@ -13,6 +13,7 @@ from ctl.kernel.datapath import KernelDatapath, read_meta
 from ctl.kernel.maps import Sizes
 from ctl.netns import NetNs
 
+PATIENCE_S = 100.0  # three that wait for each other, on a machine with other work
 SMALL = Sizes(max_flows=7, max_masks=3)
 
 
@@ -30,7 +31,7 @@ def root(monkeypatch):
 
 
 def make(name):
-    with lifecycle.creating(name, SMALL, NetNs.current()):
+    with lifecycle.creating(name, SMALL, NetNs.current(), PATIENCE_S):
         pass
 
 
@@ -74,7 +75,7 @@ def _make_and_remove(name):
     try:
         for _ in range(7):
             make(name)
-            lifecycle.destroy(name)
+            lifecycle.destroy(name, PATIENCE_S)
         status = 0
     finally:
         os._exit(status)

@@ -1,12 +1,21 @@
 """The tc hook where the differential test does not look: metadata, limits, and what is left behind."""
 
+import os
+import struct
+import time
+from contextlib import contextmanager
+
 import pytest
 
-from ctl.action import Output, PushVlan, Recirc, Set, Trunc, Userspace
-from ctl.errors import NotFound
-from ctl.kernel import attach, bpffs, libbpf
+from ctl import abi, ethtool, netlink
+from ctl.action import Hash, HashAlgorithm, Output, PushVlan, Recirc, Set, Trunc, Userspace
+from ctl.errors import Exists, NotFound
+from ctl.execute import hash_key
+from ctl.kernel import attach, bpffs, clsact, libbpf, lifecycle
+from ctl.kernel.maps import Sizes
 from ctl.kernel.ring import UpcallReader
 from ctl.packet import extract
+from ctl.ports import Links, VethEnd
 from tests.bpf.harness import (
     NOTE_SIZE,
     OUT2,
@@ -17,6 +26,7 @@ from tests.bpf.harness import (
     match_of,
     udp_frame,
 )
+from tests.bpf.harness import bench as make_bench
 
 FRAME = udp_frame(0x0A000007)
 EVERYTHING = match_of(in_port=1, l2_kind=1)
@@ -101,14 +111,154 @@ def test_a_port_on_either_hook_leaves_nothing_behind(datapath, tc_only):
         attach.attach(datapath, "p3", 3)
 
 
-def test_without_tcx_links_the_error_names_them(datapath, monkeypatch):
-    """As a kernel before 6.6 answers: an unknown type of attachment."""
-    monkeypatch.setattr(libbpf, "ATTACH_TCX_INGRESS", 9999)
+def test_a_copy_that_is_recirculated_comes_back_as_it_left(bench, datapath, counted):
+    """With its port, mark, priority and hash; the packet itself goes on unchanged."""
+    sets = (Set("skb_mark", (0x17,)), Set("skb_priority", (5,)), Hash(HashAlgorithm.L4, 0))
+    datapath.flow_new(match_of(in_port=1, recirc_id=0), (*sets, Recirc(1), Output(2)))
+    dp_hash = hash_key(extract(FRAME, 1), HashAlgorithm.L4, 0)
+    datapath.flow_new(match_of(in_port=1, recirc_id=1, skb_mark=0x17, skb_priority=5, dp_hash=dp_hash), (Output(3),))
+    assert bench.run_tc(FRAME).verdict == TC_REDIRECT
+    size = len(FRAME)
+    assert eventually(lambda: counted().get("tx_packets_3") == 1), counted()
+    assert counted() == {
+        "hit": 2, "mask_hit": 3, "rx_packets_1": 1, "rx_bytes_1": size,
+        "tx_packets_2": 1, "tx_bytes_2": size, "tx_packets_3": 1, "tx_bytes_3": size,
+    }  # fmt: skip
+
+
+def test_a_copy_that_cannot_be_sent_back_is_counted(bench, datapath, counted):
+    datapath.flow_new(match_of(in_port=1), (Recirc(1), Output(2)))
+    with Links(datapath.netns) as links:
+        links.set_down(f"{datapath.name}.p0")
+        try:
+            assert bench.run_tc(FRAME).verdict == TC_REDIRECT
+            assert counted()["drop_deferred"] == 1
+        finally:
+            links.set_up(f"{datapath.name}.p0")
+
+
+def test_what_lies_beside_other_frames_is_no_note(bench, datapath):
+    """A frame that comes in at the local port has whatever an earlier owner left in its buffer."""
+    datapath.flow_new(match_of(in_port=0, recirc_id=0), OUT2)
+    for token in (0, datapath.meta.token & 0xFFFFFFFF):
+        note = abi.CopyNote(token=token, recirc_id=9, in_port=1, passes=0)
+        assert bench.run_tc(FRAME, 0, note=note).verdict == TC_REDIRECT
+    note.passes = 1
+    assert bench.run_tc(FRAME, 1, note=note).verdict == TC_SHOT, "port 1 has no flow"
+    assert bench.run_tc(FRAME, 0, note=note).verdict == TC_SHOT, "port 1 has no flow in pass 9"
+
+
+# --- without links -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_tcx(datapath, monkeypatch):
+    """Port 3 is not there, and is to be attached without a tcx link."""
     attach.detach(datapath, 3)
-    try:
-        with pytest.raises(libbpf.NotSupported, match=r"tcx.*Linux 6\.6"):
-            attach.attach(datapath, "p3", 3)
-        assert [port.number for port in datapath.ports()] == [0, 1, 2]
-    finally:
-        monkeypatch.undo()
+    monkeypatch.setenv("CTL_WITHOUT", "tcx")
+    yield datapath.netns, datapath.netns.ifindex("p3")
+    monkeypatch.undo()
+    if 3 not in {port.number for port in datapath.ports()}:
         attach.attach(datapath, "p3", 3)
+    attach.detach(datapath, 3)
+    attach.attach(datapath, "p3", 3)
+
+
+@pytest.mark.parametrize("tc_only", [True, False])
+def test_a_port_without_a_tcx_link_has_a_filter(datapath, no_tcx, tc_only):
+    namespace, ifindex = no_tcx
+    port = attach.attach(datapath, "p3", 3, tc_only=tc_only)
+    assert (port.ifindex, port.hook) == (ifindex, "tc" if tc_only else "xdp/native")
+    (found,) = netlink.filters(namespace, ifindex)
+    assert found.program_id == datapath.tc_program_id
+    assert not bpffs.tc_link(datapath.name, 3).exists()
+    assert attach.detach(datapath, 3).number == 3
+    assert not has_clsact(namespace, "p3")
+
+
+def test_a_clsact_that_was_there_stays(datapath, no_tcx):
+    namespace, ifindex = no_tcx
+    with namespace.enter():
+        assert libbpf.clsact_create(ifindex)
+    attach.attach(datapath, "p3", 3)
+    attach.detach(datapath, 3)
+    assert has_clsact(namespace, "p3")
+    assert netlink.filters(namespace, ifindex) == []
+    with namespace.enter():
+        libbpf.clsact_delete(ifindex)
+
+
+def test_a_filter_of_somebody_else_is_neither_moved_nor_removed(datapath, no_tcx):
+    namespace, ifindex = no_tcx
+    with namespace.enter(), trivial_program() as fd:
+        libbpf.clsact_create(ifindex)
+        libbpf.filter_attach(fd, ifindex, clsact.HANDLE, clsact.PREFERENCE)
+        before = netlink.filters(namespace, ifindex)
+        with pytest.raises(Exists, match="preference 1"):
+            attach.attach(datapath, "p3", 3)
+        assert netlink.filters(namespace, ifindex) == before
+        libbpf.filter_detach(ifindex, clsact.HANDLE, clsact.PREFERENCE)
+        attach.attach(datapath, "p3", 3)
+        libbpf.filter_attach(fd, ifindex, 2, 2)
+        attach.detach(datapath, 3)
+        assert [found.handle for found in netlink.filters(namespace, ifindex)] == [2]
+        libbpf.clsact_delete(ifindex)
+
+
+def test_a_filter_goes_with_its_device(datapath, no_tcx):
+    namespace, _ = no_tcx
+    with Links(namespace) as links:
+        attach.attach(datapath, "p3", 3)
+        links.delete("p3")
+        assert [port.ifindex for port in datapath.ports() if port.number == 3] == [0]
+        attach.detach(datapath, 3)
+        links.create_veth(VethEnd(name="p3"), VethEnd(name="q3"))
+        ethtool.switch(namespace, "q3", on=(ethtool.Feature.GRO,))
+        links.set_up("p3")
+
+
+def test_a_datapath_that_is_removed_leaves_no_filter(monkeypatch):
+    monkeypatch.setenv("CTL_WITHOUT", "tcx")
+    with make_bench() as made:
+        namespace, devices = made.datapath.netns, made.devices.values()
+        assert all(len(netlink.filters(namespace, ifindex)) == 1 for ifindex in devices)
+        lifecycle.destroy(made.datapath.name)
+        assert not any(netlink.filters(namespace, ifindex) for ifindex in devices)
+        lifecycle_again(made.datapath.name, namespace)
+
+
+def lifecycle_again(name, namespace):
+    """A datapath for the end of the bench to remove."""
+    with lifecycle.creating(name, Sizes(max_flows=7, max_masks=3), namespace):
+        pass
+
+
+def has_clsact(namespace, device):
+    """Whether the device has the queueing discipline: it takes a filter only then."""
+    ifindex = namespace.ifindex(device)
+    with namespace.enter(), trivial_program() as fd:
+        try:
+            libbpf.filter_attach(fd, ifindex, 7, 7)
+        except OSError:
+            return False
+        libbpf.filter_detach(ifindex, 7, 7)
+    return True
+
+
+@contextmanager
+def trivial_program():
+    """A program of the tc hook that ends nothing."""
+    fd = libbpf.prog_load(libbpf.PROG_SCHED_CLS, "trivial", struct.pack("<BBhiBBhi", 0xB7, 0, 0, -1, 0x95, 0, 0, 0))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def eventually(fact, timeout_s=2.0):
+    deadline = time.monotonic() + timeout_s
+    while not fact():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True

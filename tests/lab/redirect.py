@@ -4,29 +4,11 @@ import ctypes
 import os
 from contextlib import ExitStack, contextmanager
 
-from netns_lab.bytecode import XDP, bpf, instruction, load_program
+from ctl.kernel import libbpf
+from netns_lab.bytecode import instruction
 
-_MAP_CREATE, _MAP_UPDATE, _LINK_CREATE = 0, 2, 28
-_DEVMAP, _REDIRECT_MAP, _ATTACH_XDP, _NATIVE = 14, 51, 37, 1 << 2
-_HAS_FRAGS = 1 << 5
+_REDIRECT_MAP = 51
 _DROP, _PASS = 1, 2
-
-
-class _MapCreate(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_uint32) for n in ("map_type", "key_size", "value_size", "max_entries", "flags")]
-
-
-class _MapUpdate(ctypes.Structure):
-    _fields_ = [
-        ("fd", ctypes.c_uint64),
-        ("key", ctypes.c_uint64),
-        ("value", ctypes.c_uint64),
-        ("flags", ctypes.c_uint64),
-    ]
-
-
-class _LinkCreate(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_uint32) for n in ("program", "ifindex", "attach_type", "flags")]
 
 
 def _redirect_code(devmap):
@@ -57,15 +39,14 @@ def redirecting(topology, *, frags=False):
             stack.callback(os.close, fd)
             return fd
 
-        devmap = keep(bpf(_MAP_CREATE, _MapCreate(_DEVMAP, 4, 4, 256, 0), "create a devmap"))
+        devmap = keep(libbpf.map_create(libbpf.MAP_DEVMAP, "lab_devmap", 4, 4, 256))
         code = _redirect_code(devmap)
-        program = keep(load_program(XDP, code, "lab_redirect", _HAS_FRAGS if frags else 0))
+        program = keep(libbpf.prog_load(libbpf.PROG_XDP, "lab_redirect", code, libbpf.F_XDP_HAS_FRAGS if frags else 0))
         with topology.datapath_namespace.enter():
             ports = topology.datapath_namespace.devices()
             for host in topology.hosts:
                 key, value = ctypes.c_uint32(int(host.mac[-2:], 16)), ctypes.c_uint32(ports[host.device])
-                update = _MapUpdate(devmap, ctypes.addressof(key), ctypes.addressof(value), 0)
-                bpf(_MAP_UPDATE, update, "fill the devmap")
+                libbpf.map_update(devmap, key, value)
                 keep(attach(program, ports[host.device]))
         yield
 
@@ -73,7 +54,7 @@ def redirecting(topology, *, frags=False):
 @contextmanager
 def passing(ns, device):
     """A program on a device that passes everything: a veth with one polls as if GRO were on."""
-    program = load_program(XDP, instruction(0xB7, 0, value=_PASS) + instruction(0x95), "lab_pass")
+    program = libbpf.prog_load(libbpf.PROG_XDP, "lab_pass", instruction(0xB7, 0, value=_PASS) + instruction(0x95))
     try:
         with ns.enter():
             link = attach(program, ns.ifindex(device))
@@ -86,4 +67,4 @@ def passing(ns, device):
 
 
 def attach(program, ifindex):
-    return bpf(_LINK_CREATE, _LinkCreate(program, ifindex, _ATTACH_XDP, _NATIVE), "attach a program")
+    return libbpf.link_create_xdp(program, ifindex, libbpf.XDP_DRV_MODE)

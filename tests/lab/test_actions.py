@@ -182,7 +182,8 @@ def test_drops_say_why(ctl, actions, reason):
 
 
 def test_what_no_hook_can_do_is_refused_and_says_so(ctl):
-    assert "recirculates a copy" in ctl("add-flow", f"ufid:0x01,{ANY}", "recirc(1),2", status=6).err
+    long = f"userspace(pid=1,userdata({'00' * 129}))"
+    assert "userdata of 129 octets" in ctl("add-flow", f"ufid:0x01,{ANY}", long, status=6).err
     assert ctl("dump-flows").out == ""
 
 

@@ -119,6 +119,23 @@ def test_a_second_pass_goes_on_where_xdp_stopped(ctl):
     assert rx[1] - rx[0] == 2 * COUNT, "and the packet once"
 
 
+def test_copies_are_looked_up_again_as_they_were(ctl):
+    """Two copies, one with a tag and a mark, while the packet itself goes on with both and without its source."""
+    edit = "push_vlan(vid=9,pcp=0),set(skb_mark(0x17)),recirc(0x8),set(eth(src=02:00:00:00:00:aa)),pop_vlan"
+    ctl("add-flow", "ufid:0x01,recirc_id(0),in_port(1),eth()", f"recirc(0x7),{edit},3")
+    ctl("add-flow", "ufid:0x02,recirc_id(0x7),skb_mark(0),in_port(1),eth()", "2")
+    second = "recirc_id(0x8),skb_mark(0x17),in_port(1),eth(),eth_type(0x8100),vlan(vid=9),encap()"
+    ctl("add-flow", f"ufid:0x03,{second}", "drop(0)")
+    before = ctl.json("show")["datapaths"][0]
+    anew = changed(eth={"src": "02:00:00:00:00:aa"})
+    assert both_copies(ctl, None, anew) == [(COUNT, 0, 0, COUNT)] * 2
+    assert [ctl.flow(f"ufid:0x0{n}")["packets"] for n in (1, 2, 3)] == [2 * COUNT] * 3
+    after = ctl.json("show")["datapaths"][0]
+    assert after["drops"]["explicit"] - before["drops"]["explicit"] == 2 * COUNT
+    rx = [[port["statistics"]["rx_packets"] for port in dp["ports"]] for dp in (before, after)]
+    assert [b - a for a, b in zip(*rx, strict=True)] == [0, 2 * COUNT, 0, 0], "a packet comes in once"
+
+
 def test_nothing_reaches_the_stack_behind_a_port(ctl):
     """A packet that hits no flow ends on either hook, and so does one whose list comes to nothing."""
     ctl("add-flow", f"ufid:0x01,{ANY}", "set(skb_mark(1))")
@@ -164,6 +181,7 @@ SET_UP = {
     "plain": ("{n}", "{n}"),
     "tags on and off": ("push_vlan(vid=7,pcp=1),pop_vlan,{n}", "push_vlan(vid=7,pcp=1),recirc(0x1)"),
     "a copy to h3": ("3,{n}", "3,{n}"),
+    "a copy looked up again": ("recirc(0x2),3", "recirc(0x2),3"),
 }
 
 
@@ -175,6 +193,8 @@ def test_tcp_between_stacks(ctl, name, ipv6):
     ctl("add-flow", "ufid:0x01,recirc_id(0),in_port(1),eth()", forth.format(n=2))
     ctl("add-flow", "ufid:0x02,recirc_id(0),in_port(2),eth()", back.format(n=1))
     ctl("add-flow", "ufid:0x03,recirc_id(0x1),in_port(2),eth(),eth_type(0x8100),vlan(vid=7),encap()", "pop_vlan,1")
+    for port, other in ((1, 2), (2, 1)):
+        ctl("add-flow", f"ufid:0x1{port},recirc_id(0x2),in_port({port}),eth()", f"{other}")
     assert tcp_transfer(existing(ctl.name), "h1", "h2", mib=16, ipv6=ipv6).ok
     row = ctl.flow("ufid:0x01")
     assert row["bytes"] / row["packets"] > 3000, "segmentation stayed with the sender's device"

@@ -5,7 +5,7 @@ import pytest
 from ctl.abi import DropReason
 from ctl.action import PopVlan, PushVlan, Recirc, Set, Trunc
 from ctl.datapath import Datapath, PortStats
-from ctl.errors import Exists, NotFound, NotSupported, TableFull, UsageError
+from ctl.errors import Exists, NotFound, TableFull, UsageError
 from ctl.flow import FlowKey, FlowStats, Match, Output
 from ctl.model import ModelDatapath
 from ctl.packet import extract
@@ -156,9 +156,24 @@ def test_a_mark_is_seen_by_the_next_pass(model):
     assert (verdict.out_port, verdict.key["skb_mark"]) == (2, 0x17)
 
 
-def test_a_copy_is_not_looked_up_again(model):
-    with pytest.raises(NotSupported):
-        model.flow_new(match(ALL), (Recirc(1), Output(2)), U1)
+def test_a_copy_is_looked_up_again_when_the_packet_has_ended(model):
+    whole = FlowKey.of(recirc_id=0xFFFFFFFF, l2_kind=0xFF)
+    model.flow_new(match(whole), (Recirc(1), PushVlan(0x8100, 0x1005), Recirc(2), Output(2)), U1)
+    for number, port in ((1, 3), (2, 4)):
+        model.add_port(port)
+        key = FlowKey.of(recirc_id=number, l2_kind=1)
+        model.flow_new(Match(key, whole), (Output(port),), Ufid(bytes((number + 7,))))
+    tagged = UDP[:12] + bytes.fromhex("81000005") + UDP[12:]
+    verdict = model.process(UDP, IN_PORT)
+    assert verdict.sent == ((2, tagged), (3, UDP), (4, tagged))
+    assert (verdict.out_port, verdict.key["recirc_id"], model.stats().hit) == (2, 2, 3)
+
+
+def test_copies_are_recirculated_five_times(model):
+    model.flow_new(match(FlowKey.of()), (Recirc(1), Output(2)), U1)
+    verdict = model.process(UDP, IN_PORT)
+    assert verdict.sent == ((2, UDP),) * 6
+    assert model.stats().drops["recirc_limit"] == 1
 
 
 def test_ports_come_and_go(model):

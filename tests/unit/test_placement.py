@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from ctl.action import Output
-from ctl.placement import layer, why_not_tc, why_not_xdp
+from ctl.placement import why_not_xdp
 from ctl.text import parse_actions
 from tests.unit import strategies
 
@@ -26,7 +26,6 @@ from tests.unit import strategies
 )
 def test_xdp_can(text):
     assert why_not_xdp(parse_actions(text)) is None
-    assert layer(parse_actions(text)) == "xdp"
 
 
 @pytest.mark.parametrize(
@@ -44,12 +43,11 @@ def test_xdp_can(text):
 )
 def test_xdp_cannot(text, reason):
     assert why_not_xdp(parse_actions(text)) == reason
-    assert layer(parse_actions(text)) == "tc"
 
 
-@pytest.mark.parametrize(("text", "reason"), [("1,2,recirc(1)", None), ("recirc(1),1", "recirculates a copy")])
-def test_tc_can_all_but_look_up_a_copy_again(text, reason):
-    assert why_not_tc(parse_actions(text)) == reason
+@pytest.mark.parametrize(("text", "reason"), [("2", None), ("3", "port 3 takes nothing from XDP"), ("recirc(3)", None)])
+def test_what_xdp_sends_must_arrive(text, reason):
+    assert why_not_xdp(parse_actions(text), lambda port: port != 3) == reason
 
 
 @given(strategies.flows())

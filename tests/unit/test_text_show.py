@@ -57,10 +57,9 @@ def test_more():
 
 
 def test_more_says_where_a_flow_runs():
-    for text, layer in (("2", "xdp"), ("1,2", "tc"), ("set(skb_mark(1)),1", "tc")):
-        line = format_flow(dataclasses.replace(flow("eth()"), actions=parse_actions(text)), NOW, more=True)
-        offloaded = ", offloaded:yes" if layer == "xdp" else ""
-        assert line.endswith(f", used:never{offloaded}, dp:{layer}, actions:{text.replace('(1)', '(0x1)')}")
+    for reason, words in ((None, "offloaded:yes, dp:xdp"), ("more than one copy", "dp:tc")):
+        line = format_flow(dataclasses.replace(flow("eth()"), not_xdp=reason), NOW, more=True)
+        assert line.endswith(f", used:never, {words}, actions:2")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +219,7 @@ def test_json_of_actions(text, row):
 
 
 def test_json_says_why_a_flow_is_not_in_xdp():
-    row = flow_row(dataclasses.replace(flow("eth()"), actions=(Output(1), Output(2))), NOW)
+    row = flow_row(dataclasses.replace(flow("eth()"), not_xdp="more than one copy"), NOW)
     assert (row["offloaded"], row["dp"], row["dp_reason"]) == (False, "tc", "more than one copy")
 
 
