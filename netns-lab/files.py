@@ -27,7 +27,7 @@ _TOP: Final = ("datapaths", "cables", "hosts", "mtu", "hook")
 _OF_DEVICE: Final = ("port", "mac", "mtu", "vlan", "ipv4", "ipv6", "trunk")
 _OF_HOST: Final = ("router", "gateway", "devices")
 _OF_TAG: Final = ("vlan", "ipv4", "ipv6")
-_PORT: Final = re.compile(r"([^:]+):(\d+)")
+_PORT: Final = re.compile(r"([^:]+):([0-9]{1,6})")
 _SYNTAX: Final = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
 _KINDS: Final = {str: "a string", int: "a number", bool: "true or false", dict: "a table", list: "an array"}
 _HOOKS: Final = ("xdp", "tc")
@@ -64,21 +64,31 @@ def shipped(name: str) -> str:
 
 
 def read(text: str, source: str, lab: str, *, title: str | None = None) -> Topology:
-    """The topology that a text describes.  UsageError names ``source`` and the line."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        what, line = str(e), len(text.splitlines())
-        if match := _SYNTAX.fullmatch(what):
-            what, line = match[1], int(match[2] or line)
-        raise UsageError(
-            f"{source}:{line}: {what[0].lower()}{what[1:]}", "topology files are written in TOML"
-        ) from None
+    """The topology that a text describes.  UsageError names ``source`` and the line, in one line."""
+    document = _parse(text, source)
     try:
         return check(_topology(_Table(document, ()), lab, source if title is None else title))
     except Fault as fault:
         line = _line(lines_of(text), fault.place)
-        raise UsageError(f"{source}:{line}: {fault.message}", fault.hint) from None
+        raise UsageError(f"{source}:{line}: {_printable(fault.message)}", _printable(fault.hint)) from None
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    what, line = "arrays and tables are nested too deeply", 1
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        pass
+    except ValueError as e:  # a TOMLDecodeError, or a number of thousands of digits
+        what = str(e)
+        if match := _SYNTAX.fullmatch(what):
+            what, line = match[1], int(match[2] or len(text.splitlines()))
+    raise UsageError(f"{source}:{line}: {_printable(what[0].lower() + what[1:])}", "topology files are written in TOML")
+
+
+def _printable(text: str) -> str:
+    """The same in one line: names in a file may hold any character."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _line(lines: Mapping[Place, int], place: Place) -> int:

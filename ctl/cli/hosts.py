@@ -76,7 +76,8 @@ def send(
 ) -> int:  # fmt: skip
     """Send packets from one host to another, and count and check them at the receiver.
 
-    Exit status 1 when not all arrived as they were sent.
+    They are expected as they were sent, but for what routers and the ports of VLANs change on the way.
+    Exit status 1 when not all arrived so.
     """
     topology = _topology(context)
     if pcap or scapy:

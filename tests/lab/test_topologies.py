@@ -18,6 +18,7 @@ from netns_lab.traffic import exchange
 from tests.lab.commands import Ctl
 
 COUNT = 23
+OFFICE = Path(__file__).resolve().parents[1] / "golden" / "office.toml"
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "topologies.md"
 
 
@@ -32,7 +33,9 @@ def everything():
 
 
 def written(name, folder):
-    """The topology file of that name: shipped ones by their name, the one of the docs as a file."""
+    """The topology of that name: a shipped one, the file of the unit tests, or that of the docs."""
+    if name == "office":
+        return str(OFFICE)
     if name != "docs":
         return name
     path = folder / "docs.toml"
@@ -220,6 +223,18 @@ def half_made(ctl):
     assert faults(ctl)[0] == f"lab {ctl.name} is half made: ctl --dp {ctl.name} down"
     assert "was left half made" in ctl("up", status=4).err
     assert "is not up" in ctl("exec", "h1", "--", "true", status=7).err
+
+
+def test_a_kill_between_two_datapaths_is_cleared_away(ctl):
+    process = subprocess.Popen(ctl.argv("up", "chain", "--no-traffic"), stderr=subprocess.DEVNULL)
+    while not Path(f"/sys/fs/bpf/ufid/{ctl.name}-s2").exists():
+        assert process.poll() is None, "the kill came too late to test anything"
+    process.kill()
+    process.wait()
+    assert faults(ctl)
+    ctl("down")
+    assert not list(Path("/sys/fs/bpf").glob(f"ufid/{ctl.name}*"))
+    ctl("up", "chain", "--traffic", "3")
 
 
 def test_down_leaves_a_datapath_of_ones_own(ctl):

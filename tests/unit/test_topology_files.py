@@ -1,5 +1,6 @@
 """Topology files: what they mean, and every mistake with its line and what to do about it."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -7,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Interface
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ctl.cli.main import Context
 from ctl.errors import Exists, NotFound, UsageError
@@ -123,6 +126,15 @@ def mistakes():
         yield Mistake(name, lines)
 
 
+SCRAPS = [
+    *"\"'[]{}=,.#1\n",
+    *["[[", "[]", "{}", "-1", "4095", "true", "1.5", "1979-05-27", "nan", "h1", "h2", "r", "trunk", "gateway"],
+    *['"s1:1"', '"s2:9"', '"s1"', '"r"', '"10.0.0.1/8"', '"::1/128"', '"a\\nb"'],
+    *["[hosts]", "[hosts.h9]", "[[cables]]", "[[hosts.r.devices]]"],
+    *("", "mtu = 1", "vlan = 7", "devices = [{}]", "router = true"),
+]
+
+
 def told(text, lab="lab"):
     """What is said of a file with a mistake."""
     with pytest.raises(UsageError) as error:
@@ -146,6 +158,38 @@ def test_the_messages_in_the_docs_are_true():
     messages = re.findall(r"^ctl: mine\.toml:(.*)", docs, re.MULTILINE)
     for change, message in zip((('"f2:2"', '"f2:1"'), ("trunk =", "trunks =")), messages, strict=True):
         assert told(text.replace(*change)) == f"office.toml:{message}"
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 3), st.sampled_from(SCRAPS)), min_size=1, max_size=4))
+def test_whatever_is_in_a_file_is_a_topology_or_told_by_its_line(edits):
+    """Scraps put before, after or in place of a token of the file."""
+    tokens = re.findall(r"\w+|\s+|.", OFFICE)
+    for at, how, scrap in edits:
+        where = at % len(tokens)
+        tokens[where : where + how] = [scrap]
+    text = "".join(tokens)
+    with contextlib.suppress(UsageError):
+        read(text, "office.toml", "lab")
+        return
+    line = re.match(r"office\.toml:(\d+): \S", told(text))
+    assert 1 <= int(line[1]) <= len(text.splitlines()) + 1
+    assert told(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 5000,
+        "x = " + "9" * 5000,
+        '[hosts."a\\nb"]',
+        '[hosts.h1]\nport = "d\\u2028p:1"\nipv4 = "10.0.0.1/8"\n[hosts.h2]\nport = 2\nipv4 = "10.0.0.2/8"',
+        "[hosts.h1]\nport = 'dp:" + "9" * 5000 + "'",
+    ],
+)
+def test_the_worst_is_told_in_one_line(text):
+    assert re.match(r"office\.toml:\d+: \S", told(text))
+    assert told(text).isprintable()
 
 
 def test_too_few_and_too_many():
