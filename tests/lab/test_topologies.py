@@ -56,6 +56,7 @@ def ctl():
 CASES = [
     ("two", "xdp"),
     ("docs", "xdp"),
+    ("office", "tc"),
     *((name, hook) for name in ("trunk", "chain", "router") for hook in ("xdp", "tc")),
 ]
 
