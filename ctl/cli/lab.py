@@ -74,6 +74,7 @@ def up(
     if only_print:
         return _print_topology(topology, hosts)
     name = lab_name(context)
+    _forget_what_is_gone(name)
     asked = (topology, hosts, hook) != (None, None, None)
     wanted = _wanted(name, topology, hosts, hook)
     steps = Steps(context)
@@ -89,6 +90,16 @@ def up(
     else:
         steps.done("lab", f"{name} is up already, with {len(here.hosts)} hosts")
     return 0 if no_traffic or _run_traffic(context, here, traffic) else 1
+
+
+def _forget_what_is_gone(name: str) -> None:
+    """Remove a lab's record when it is all that is left: of a lab that lost everything else, as by a kill."""
+    from ctl.kernel import bpffs
+    from netns_lab import record
+
+    there = set(_datapaths_of(name)) & set(bpffs.names())
+    if not there and not record.find_leftovers(name):
+        record.remove(name)
 
 
 def _print_topology(topology: str | None, hosts: int | None) -> int:

@@ -207,23 +207,34 @@ def test_a_lab_that_lacks_a_namespace_is_half_made(ctl):
     half_made(ctl)
 
 
-def test_a_record_alone_is_half_made(ctl):
+def test_datapaths_without_namespaces_are_half_made(ctl):
+    ctl("up", "chain", "--no-traffic")
+    for namespace in existing(ctl.name).namespaces():
+        namespace.delete()
+    assert "its record alone is there" in half_made(ctl).err
+    ctl("down")
+    assert not list(Path("/sys/fs/bpf").glob(f"ufid/{ctl.name}*"))
+
+
+@pytest.mark.parametrize("text", [None, "{}"], ids=["whole", "damaged"])
+def test_a_record_alone_is_written_over(ctl, text):
     ctl("up", "--hosts", "2", "--no-traffic")
     record = Path(f"/run/ufid-datapath/labs/{ctl.name}.json")
     kept = record.read_text()
     ctl("down")
     record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(kept)
-    half_made(ctl)
-    ctl("down")
-    assert not record.exists()
+    record.write_text(text or kept)
+    assert "is half made" in faults(ctl)[0]
     ctl("up", "--no-traffic")
+    assert existing(ctl.name) == star(3, ctl.name)
 
 
 def half_made(ctl):
     assert faults(ctl)[0] == f"lab {ctl.name} is half made: ctl --dp {ctl.name} down"
-    assert "was left half made" in ctl("up", status=4).err
     assert "is not up" in ctl("exec", "h1", "--", "true", status=7).err
+    refused = ctl("up", status=4)
+    assert "was left half made" in refused.err
+    return refused
 
 
 def test_a_kill_between_two_datapaths_is_cleared_away(ctl):
