@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ctl.cli.common import examples, pass_context, print_json
-from ctl.cli.main import Context
+from ctl.cli.main import Context, complete
 from ctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ SCHEMA: Final = "ctl/bench/1"
 @click.command(epilog=examples("ctl bench", "ctl bench forward --rounds 31", "ctl -o json bench lookup actions"))
 @click.option("--quick", is_flag=True, help="Little of everything: to see that it works, not to compare.")
 @click.option("--rounds", type=click.IntRange(1, 1000), metavar="N", help="How often each figure is taken.")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete("benchmarks"),
+                help="lookup, actions, forward or install; all of them by default.")  # fmt: skip
 @pass_context
 def bench(context: Context, names: tuple[str, ...], quick: bool, rounds: int | None) -> None:
-    """Measure the datapath: lookup, actions, forward, install; all of them by default.
+    """Measure the datapath on this machine.
 
     Each makes a lab of its own, measures what is to be compared in turn, and removes the lab.  The median
     of the rounds is the figure; the best one tells how quiet the machine was.  docs/performance.md says

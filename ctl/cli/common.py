@@ -25,6 +25,12 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def examples_of(command: click.Command) -> list[str]:
+    """The lines that `examples` put at the end of a command's help."""
+    _, heading, lines = (command.epilog or "").partition("Examples:\n")
+    return [line.removeprefix("  ") for line in lines.splitlines()] if heading else []
+
+
 def print_json(context: Context, schema: str, name: str, rows: Iterable[dict[str, Any]]) -> None:
     """One document with all rows, or with jsonl a document for each row.  ``schema`` is in every one."""
     if context.output == "jsonl":

@@ -8,32 +8,40 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ctl.cli.common import examples, pass_context, print_json
-from ctl.cli.main import Context
+from ctl.cli.main import Context, complete
 from ctl.errors import Absent, NotFound, UsageError
 from ctl.netns import DeviceCounters, NetNs
 
 if TYPE_CHECKING:
     from ctl.datapath import PortStats
     from ctl.kernel.datapath import KernelDatapath
+    from ctl.manage import Added
 
 DEFAULT_MAX_FLOWS: Final = 65536
 DEFAULT_MAX_MASKS: Final = 64
 _HOOK_NOTES: Final = {"xdp/generic": ["generic XDP"], "tc": ["tc only"]}
 
 
-@click.command("add-dp", epilog=examples("ctl add-dp br0", "ctl add-dp br0 --max-flows 1000000 --netns blue"))
-@click.option("--max-flows", type=int, default=DEFAULT_MAX_FLOWS, show_default=True, help="How many flows it can hold.")
-@click.option("--max-masks", type=int, default=DEFAULT_MAX_MASKS, show_default=True, help="How many masks, up to 256.")
+@click.command("add-dp", epilog=examples("ctl add-dp br0", "ctl add-dp br1 --max-flows 100000 --netns blue"))
+@click.option("--max-flows", type=int, default=DEFAULT_MAX_FLOWS, show_default=True, metavar="N",
+              help="How many flows it can hold.")  # fmt: skip
+@click.option("--max-masks", type=int, default=DEFAULT_MAX_MASKS, show_default=True, metavar="N",
+              help="How many masks, up to 256.")  # fmt: skip
 @click.option("--max-action-units", type=int, metavar="N",
               help="Room for action lists: an output takes 1, a NAT to an IPv4 address and port about 8.  "
                    "[default: 1.5 for each flow]")  # fmt: skip
-@click.option("--netns", metavar="NAME", help="Where its ports live.  [default: the caller's network namespace]")
-@click.argument("name", required=False)
+@click.option("--netns", metavar="NAME", shell_complete=complete("namespaces"),
+              help="Where its ports live.  [default: the caller's network namespace]")  # fmt: skip
+@click.argument("name", metavar="[NAME]", required=False,
+                help="Its name, and that of its local port.  [default: --dp, else lab]")  # fmt: skip
 @pass_context
 def add_dp(
     context: Context, name: str | None, max_flows: int, max_masks: int, max_action_units: int | None, netns: str | None
 ) -> None:
-    """Make a datapath, with its local port 0: a device of the same name."""
+    """Make a datapath with its local port 0.
+
+    The local port is a device of the same name, through which the host's own stack takes part.
+    """
     from ctl.kernel.maps import Sizes
     from ctl.manage import add_datapath
 
@@ -46,17 +54,21 @@ def _new_name(context: Context, name: str | None) -> str:
     return name or context.dp or "lab"
 
 
-@click.command("del-dp")
-@click.argument("name", required=False)
+@click.command("del-dp", epilog=examples("ctl del-dp br0"))
+@click.argument("name", metavar="[NAME]", required=False, shell_complete=complete("datapaths"),
+                help="The datapath.  [default: --dp, else the only one there is]")  # fmt: skip
 @pass_context
 def del_dp(context: Context, name: str | None) -> None:
-    """Remove a datapath: detach it from its ports, remove its local port and its flows."""
+    """Remove a datapath with its local port and its flows.
+
+    The devices that were its ports stay.
+    """
     from ctl.manage import delete_datapath
 
     delete_datapath(name or context.name, context.timeout_s)
 
 
-@click.command("dump-dps")
+@click.command("dump-dps", epilog=examples("ctl dump-dps", "ctl -o json dump-dps"))
 @pass_context
 def dump_dps(context: Context) -> None:
     """List the datapaths."""
@@ -64,7 +76,7 @@ def dump_dps(context: Context) -> None:
 
     names = datapath_names()
     if context.output != "text":
-        print_json(context, "ctl/dp/1", "datapaths", ({"name": name} for name in names))
+        print_json(context, "ctl/dp-name/1", "datapaths", ({"name": name} for name in names))
         return
     for name in names:
         click.echo(f"xdp@{name}")
@@ -85,18 +97,18 @@ def show(context: Context, statistics: bool) -> None:
     for name in names:
         with KernelDatapath(name, context.timeout_s) as datapath:
             if context.output == "text":
-                show_text(datapath, statistics=statistics)
+                show_text(context, datapath, statistics=statistics)
             else:
                 rows.append(dp_to_dict(datapath))
     if context.output != "text":
         print_json(context, "ctl/dp/1", "datapaths", rows)
 
 
-def show_text(datapath: KernelDatapath, *, statistics: bool) -> None:
+def show_text(context: Context, datapath: KernelDatapath, *, statistics: bool) -> None:
     """One datapath as `ovs-dpctl show` prints it."""
     stats = datapath.stats()
     lookups = stats.hit + stats.missed
-    click.echo(f"xdp@{datapath.name}:")
+    click.echo(context.paint(f"xdp@{datapath.name}:", "cyan"))
     click.echo(f"  lookups: hit:{stats.hit} missed:{stats.missed} lost:{stats.lost}")
     click.echo(f"  flows: {stats.flows}")
     click.echo(
@@ -192,32 +204,54 @@ def _device(argument: str) -> _Device:
     return _Device(name=name, number=number, netns=netns, tc_only=tc_only)
 
 
-@click.command("add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl add-if p3,netns=blue eth3,hook=tc"))
+@click.command(
+    "add-if", epilog=examples("ctl add-if eth1 eth2,port_no=7", "ctl --dp br1 add-if eth3,netns=blue,hook=tc")
+)
 @click.option("--force", is_flag=True, help="Even a device that carries the default route.")
-@click.argument("devices", metavar="DEV[,port_no=N][,hook=tc][,netns=NS]...", nargs=-1, required=True)
+@click.argument("devices", metavar="DEV[,OPTION]...", nargs=-1, required=True, shell_complete=complete("devices"),
+                help="A device, with port_no=N, hook=xdp, hook=tc or netns=NAME behind commas.")  # fmt: skip
 @pass_context
 def add_if(context: Context, devices: tuple[str, ...], force: bool) -> None:
-    """Make devices ports of the datapath.  They are looked for in the caller's network namespace.
+    """Make devices ports of the datapath.
 
-    With hook=tc a port has no XDP: slower for single packets, but the host's own TCP keeps its offloads.
+    They are looked for in the caller's network namespace, or in netns=NAME.  With hook=tc a port has no XDP:
+    slower for single packets, but the host's own TCP keeps its offloads.
     """
     from ctl.manage import add_port
 
     wanted = [_device(argument) for argument in devices]
     with context.open() as datapath:
-        for device in wanted:
-            namespace = NetNs.named(device.netns) if device.netns else None
-            added = add_port(datapath, device.name, device.number, namespace, tc_only=device.tc_only, force=force)
-            context.note(f"{device.name} is port {added.port.number} of {datapath.name} ({added.port.hook})")
+        made = (
+            add_port(
+                datapath, device.name, device.number, NetNs.named(device.netns) if device.netns else None,
+                tc_only=device.tc_only, force=force,
+            )
+            for device in wanted
+        )  # fmt: skip
+        if context.output != "text":
+            print_json(context, "ctl/port/1", "ports", (added_to_dict(datapath.name, added) for added in made))
+            return
+        for added in made:
+            port = added.port
+            context.note(f"{port.device} is port {port.number} of {datapath.name} ({port.hook})")
             for line in (*added.done, *added.problems):
                 context.note(f"  {line}")
 
 
+def added_to_dict(datapath: str, added: Added) -> dict[str, Any]:
+    """A new port as a row of ctl/port/1."""
+    return {"datapath": datapath, **asdict(added.port), "done": list(added.done), "problems": list(added.problems)}
+
+
 @click.command("del-if", epilog=examples("ctl del-if eth1", "ctl del-if 7"))
-@click.argument("ports", metavar="DEV|PORT...", nargs=-1, required=True)
+@click.argument("ports", metavar="DEV|PORT...", nargs=-1, required=True, shell_complete=complete("ports"),
+                help="A port's device, name or number.")  # fmt: skip
 @pass_context
 def del_if(context: Context, ports: tuple[str, ...]) -> None:
-    """Take ports out of the datapath.  The devices stay."""
+    """Take ports out of the datapath.
+
+    The devices stay.
+    """
     from ctl.kernel.attach import detach
 
     with context.open() as datapath:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ctl.cli.common import examples, now_ms, pass_context, port_name, port_number, print_json
-from ctl.cli.main import Context
+from ctl.cli.main import Context, complete
 from ctl.errors import NotFound, UsageError
 from ctl.flow import FlowId
 from ctl.jsonout import SCHEMA, flow_row
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ctl.flow import Flow
     from ctl.kernel.datapath import KernelDatapath
 
+_FLOW_HELP: Final = "A UFID, the first 6 digits or more of one, or the key of a flow without a UFID."
+
 
 def print_flows(
     context: Context, datapath: KernelDatapath, flows: Iterable[Flow], *, more: bool = False, names: bool = False
@@ -27,11 +29,12 @@ def print_flows(
     """Each flow as a line of text, or as a row of ctl/flow/1."""
     now = now_ms()
     if context.output != "text":
-        print_json(context, SCHEMA, "flows", (flow_row(flow, now) for flow in flows))
+        print_json(context, SCHEMA, "flows", (flow_row(flow, now, datapath.name) for flow in flows))
         return
     named = port_name(datapath) if names else None
     for flow in flows:
-        click.echo(format_flow(flow, now, more=more, port_name=named))
+        name, comma, rest = format_flow(flow, now, more=more, port_name=named).partition(", ")
+        click.echo((context.paint(name, "cyan") if flow.ufid else name) + comma + rest)
 
 
 def _which(datapath: KernelDatapath, argument: str) -> FlowId:
@@ -55,11 +58,14 @@ def _which(datapath: KernelDatapath, argument: str) -> FlowId:
         "ctl add-flow 'in_port(2),eth()' drop",
     ),
 )
-@click.argument("flow")
-@click.argument("actions")
+@click.argument("flow", metavar="FLOW", help="A key with masks, such as 'in_port(1),eth()'; 'ufid:...' names it.")
+@click.argument("actions", metavar="ACTIONS", help="What becomes of its packets: ports, edits, or 'drop'.")
 @pass_context
 def add_flow(context: Context, flow: str, actions: str) -> None:
-    """Install a flow.  With 'ufid:...' in FLOW it is named by that, else by its key."""
+    """Install a flow.
+
+    With 'ufid:...' in FLOW it is named by that, else by its key.
+    """
     with context.open() as datapath:
         parsed = parse_flow(flow, port_number(datapath))
         action_list = parse_actions(actions, port_number(datapath))
@@ -75,11 +81,11 @@ def add_flow(context: Context, flow: str, actions: str) -> None:
 @click.option("--may-create", is_flag=True, help="Install the flow if it is not there; FLOW then needs its key.")
 @click.option("--clear", is_flag=True, help="Zero the flow's statistics.")
 @click.option("-s", "--statistics", is_flag=True, help="Print the flow with its statistics from before.")
-@click.argument("flow")
-@click.argument("actions")
+@click.argument("flow", metavar="FLOW", shell_complete=complete("ufids"), help=_FLOW_HELP)
+@click.argument("actions", metavar="ACTIONS", help="What becomes of its packets from now on.")
 @pass_context
 def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear: bool, statistics: bool) -> None:
-    """Replace a flow's actions.  FLOW is a UFID, the first 6 digits or more of one, or a key."""
+    """Replace a flow's actions."""
     with context.open() as datapath, datapath.hold():
         action_list = parse_actions(actions, port_number(datapath))
         try:
@@ -100,10 +106,10 @@ def mod_flow(context: Context, flow: str, actions: str, may_create: bool, clear:
 )
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where the flow runs.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
-@click.argument("flow")
+@click.argument("flow", metavar="FLOW", shell_complete=complete("ufids"), help=_FLOW_HELP)
 @pass_context
 def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
-    """Print one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key.
+    """Print one flow.
 
     A flow that has a UFID is not found by its key, nor the reverse.
     """
@@ -116,27 +122,32 @@ def get_flow(context: Context, flow: str, more: bool, names: bool) -> None:
     "del-flow", epilog=examples("ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001", "ctl del-flow -s 0a0b0c")
 )
 @click.option("-s", "--statistics", is_flag=True, help="Print the flow with its final statistics.")
-@click.argument("flow")
+@click.argument("flow", metavar="FLOW", shell_complete=complete("ufids"), help=_FLOW_HELP)
 @pass_context
 def del_flow(context: Context, flow: str, statistics: bool) -> None:
-    """Remove one flow.  FLOW is a UFID, the first 6 digits or more of one, or a key."""
+    """Remove one flow."""
     with context.open() as datapath, datapath.hold():
         gone = datapath.flow_del(_which(datapath, flow))
         if statistics:
             print_flows(context, datapath, [gone])
 
 
-@click.command("del-flows")
+@click.command("del-flows", epilog=examples("ctl del-flows", "ctl --dp br0 -o json del-flows"))
 @pass_context
 def del_flows(context: Context) -> None:
-    """Remove all flows."""
+    """Remove all flows.
+
+    With -v or in JSON, say how many there were.
+    """
     with context.open() as datapath:
         count = datapath.flow_flush()
-    if context.verbose:
+    if context.output != "text":
+        print_json(context, "ctl/removed/1", "removed", [{"datapath": datapath.name, "flows": count}])
+    elif context.verbose:
         context.note(f"{count} flows removed from {datapath.name}")
 
 
-@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o json dump-flows | jq '.flows[].ufid'"))
+@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o jsonl dump-flows"))
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
 @pass_context

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctl.cli.common import TRAFFIC_COUNT, examples, lab_name, pass_context, print_json, traffic_text
-from ctl.cli.main import Context
+from ctl.cli.main import Context, complete
 from ctl.errors import Absent, UsageError
 
 if TYPE_CHECKING:
@@ -32,21 +32,25 @@ def _topology(context: Context) -> Topology:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog=examples("ctl exec h1 -- ping -c 3 198.18.0.2"),
 )
-@click.argument("host")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("host", metavar="HOST", shell_complete=complete("hosts"), help="A host of the lab, such as h1.")
+@click.argument("command", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED,
+                help="The command with its arguments; '--' before it keeps them apart from ctl's.")  # fmt: skip
 @pass_context
 def exec_(context: Context, host: str, command: tuple[str, ...]) -> int:
-    """Run a command in a host's network namespace, and pass on its exit status."""
+    """Run a command in a host.
+
+    The host is a network namespace: files and processes are the caller's.  The exit status is the command's.
+    """
     from netns_lab.run import exec_in
 
     return exec_in(_topology(context), host, command[1:] if command[0] == "--" else command)
 
 
-@click.command()
-@click.argument("host")
+@click.command(epilog=examples("ctl shell h1"))
+@click.argument("host", metavar="HOST", shell_complete=complete("hosts"), help="A host of the lab, such as h1.")
 @pass_context
 def shell(context: Context, host: str) -> int:
-    """Open a shell in a host's network namespace."""
+    """Open a shell in a host: $SHELL, else sh."""
     from netns_lab.run import shell as run_shell
 
     return run_shell(_topology(context), host)
@@ -55,26 +59,32 @@ def shell(context: Context, host: str) -> int:
 @click.command(
     epilog=examples(
         "ctl send h1 h2 --udp --count 101",
-        'ctl send h2 h3 --scapy \'Ether(dst="02:00:00:00:00:03")/IP(dst="198.18.0.3")/ICMP()\'',
+        'ctl send h1 h2 --scapy \'Ether(src="02:00:00:00:00:01",dst="02:00:00:00:00:02",type=0x88b5)/b"hello"\'',
     )
 )
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("source", metavar="FROM", shell_complete=complete("hosts"), help="The host that sends, such as h1.")
+@click.argument("target", metavar="TO", shell_complete=complete("hosts"), help="The host that is to receive.")
 @click.option("--udp", "kind", flag_value="udp", default=True, help="UDP datagrams.  [default]")
 @click.option("--tcp", "kind", flag_value="tcp", help="TCP segments.")
 @click.option("--icmp", "kind", flag_value="icmp", help="ICMP echo requests.")
 @click.option("--arp", "kind", flag_value="arp", help="ARP requests.")
-@click.option("--pcap", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The frames of a capture.")
+@click.option(
+    "--pcap",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The frames of a capture.",
+)
 @click.option("--scapy", metavar="EXPR", help="What a scapy expression makes, such as 'Ether()/IP()/UDP()'.")
-@click.option("--count", type=click.IntRange(1, 1_000_000), default=TRAFFIC_COUNT, show_default=True, help="How many.")
-@click.option("--vlan", type=click.IntRange(0, 4094), help="With an 802.1Q tag.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), default=TRAFFIC_COUNT, show_default=True, metavar="N",
+              help="How many.")  # fmt: skip
+@click.option("--vlan", type=click.IntRange(0, 4094), metavar="VID", help="With an 802.1Q tag.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="PPS", help="Packets per second.")
 @pass_context
 def send(
     context: Context, source: str, target: str, kind: str, pcap: Path | None, scapy: str | None, count: int,
     vlan: int | None, rate: float | None,
 ) -> int:  # fmt: skip
-    """Send packets from one host to another, and count and check them at the receiver.
+    """Send packets between hosts, and check them at the receiver.
 
     They are expected as they were sent, but for what routers and the ports of VLANs change on the way.
     Exit status 1 when not all arrived so.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ctl.cli.common import TRAFFIC_COUNT, examples, lab_name, now_ms, pass_context, print_json, traffic_text
-from ctl.cli.main import Context
+from ctl.cli.main import Context, complete
 from ctl.errors import Absent, CtlError, Exists, UsageError
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class Steps:
         "ctl --dp mine up mine.toml",
     )
 )
-@click.argument("topology", metavar="[TOPOLOGY|FILE]", required=False)
-@click.option("--hosts", type=click.IntRange(2, 64), help="How many hosts the star has.  [default: 3]")
+@click.argument("topology", metavar="[TOPOLOGY|FILE]", required=False, shell_complete=complete("topologies"),
+                help="two, star (the default), trunk, chain, router, or a file that describes one.")  # fmt: skip
+@click.option("--hosts", type=click.IntRange(2, 64), metavar="N",
+              help="How many hosts the star has.  [default: 3]")  # fmt: skip
 @click.option("--hook", type=click.Choice(["xdp", "tc"]),
               help="Where programs run: in XDP with tc behind it, or in tc alone.  [default: xdp]")  # fmt: skip
 @click.option("--traffic", type=click.IntRange(1, 100_003), default=TRAFFIC_COUNT, show_default=True, metavar="N",
@@ -62,11 +64,11 @@ def up(
     context: Context, topology: str | None, hosts: int | None, hook: str | None, traffic: int, no_traffic: bool,
     only_print: bool,
 ) -> int:  # fmt: skip
-    """Build a lab, install its flows, send real traffic through them and list them by UFID.
+    """Build a lab, send traffic through it and list its flows.
 
-    TOPOLOGY is two, star (the default), trunk, chain or router; FILE describes one of your own, as
-    docs/topologies.md says.  Hosts are network namespaces, and so are the places of the datapaths'
-    ports: the host's own network is not touched.  Again is harmless: what is there stays.
+    Hosts are network namespaces, and so are the places of the datapaths' ports: the host's own
+    network is not touched.  docs/topologies.md says what is in a FILE.  Again is harmless: what is
+    there stays.
     """
     from ctl.kernel.lifecycle import datapath_names
     from netns_lab.record import existing
@@ -207,12 +209,12 @@ def _list_flows(context: Context, topology: Topology) -> None:
         opened = [stack.enter_context(context.open_named(name)) for name in topology.datapath_names()]
         if context.output != "text":
             now = now_ms()
-            rows = ({"datapath": dp.name, **flow_row(flow, now)} for dp in opened for flow in dp.flow_dump())
+            rows = (flow_row(flow, now, dp.name) for dp in opened for flow in dp.flow_dump())
             print_json(context, SCHEMA, "flows", rows)
             return
         for datapath in opened:
             print_flows(context, datapath, datapath.flow_dump())
-            show_text(datapath, statistics=False)
+            show_text(context, datapath, statistics=False)
 
 
 def _next_commands(context: Context, topology: Topology, results: Sequence[Result]) -> str:
@@ -242,13 +244,13 @@ def _report_traffic(context: Context, results: Sequence[Result]) -> None:
             context.note(f"  {traffic_text(result)}")
 
 
-@click.command()
+@click.command(epilog=examples("ctl down", "ctl --dp blue down"))
 @click.option("--force", is_flag=True, help="Also what an interrupted command left half made.")
 @pass_context
 def down(context: Context, force: bool) -> None:
-    """Remove exactly what 'up' made: hosts, links, datapath, pins.
+    """Remove exactly what 'up' made.
 
-    A lab that is not there is no error.
+    That is hosts, links, datapath and pins.  A lab that is not there is no error.
     """
     from ctl.kernel import bpffs
     from ctl.manage import delete_datapath
@@ -282,12 +284,12 @@ def _datapaths_of(lab: str) -> list[str]:
 # --- looking and using -------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("ctl status", "ctl -o json status"))
 @pass_context
 def status(context: Context) -> int:
-    """Show on one screen what is up and whether it is well.  Exit status 1 when something is not.
+    """Show on one screen what is up and whether it is well.
 
-    With --dp, only that lab and its datapath.
+    Exit status 1 when something is not.  With --dp, only that lab and its datapath.
     """
     from ctl.kernel.lifecycle import datapath_names
     from netns_lab.record import existing, is_there
@@ -317,7 +319,7 @@ def status(context: Context) -> int:
     if context.output != "text":
         print_json(context, "ctl/status/1", "status", [row])
     else:
-        _print_status(row)
+        _print_status(context, row)
     return 1 if row["faults"] else 0
 
 
@@ -339,13 +341,14 @@ def _add_datapath_status(row: dict[str, Any], name: str) -> None:
             row["faults"].append(f"{e.message}: {e.hint}")
 
 
-def _print_status(row: dict[str, Any]) -> None:
+def _print_status(context: Context, row: dict[str, Any]) -> None:
     click.echo(
         f"lab        {row['lab']}: " + (f"up, {row['topology']} of {' '.join(row['hosts'])}" if row["up"] else "down")
     )
     click.echo(f"datapaths  {' '.join(row['datapaths']) or 'none'}")
     click.echo(f"flows      {row['flows']}")
     click.echo(f"lookups    hit:{row['hit']} missed:{row['missed']} lost:{row['lost']}")
-    click.echo("health     " + ("well" if not row["faults"] else f"{len(row['faults'])} faults"))
+    health = context.paint(f"{len(row['faults'])} faults", "red") if row["faults"] else context.paint("well", "green")
+    click.echo(f"health     {health}")
     for fault in row["faults"]:
         click.echo(f"  {fault}")

@@ -6,7 +6,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,8 @@ import click
 from ctl.errors import CompileError, CtlError, FlowSyntaxError, NotPermitted, UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ctl.kernel.datapath import KernelDatapath
 
 DEFAULT_NAME: Final = "lab"
@@ -29,8 +31,14 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
     "Flows": dict.fromkeys(
         ("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"
     ),
-    "Look": {"bench": "ctl.cli.bench", "version": "ctl.cli.about"},
+    "Look": {
+        "bench": "ctl.cli.bench",
+        **dict.fromkeys(("help", "version"), "ctl.cli.about"),
+        "completion": "ctl.cli.completion",
+    },
 }
+_ATTRIBUTES: Final = {"exec": "exec_", "help": "help_"}  # names that Python has already
+COMPLETE_VARIABLE: Final = "_CTL_COMPLETE"  # set by a shell that asks how a line may go on
 
 
 @dataclass(slots=True)
@@ -41,7 +49,7 @@ class Context:
     output: str
     timeout_s: float
     verbose: bool
-    color: bool
+    color: bool | None  # None: on a terminal
 
     @property
     def name(self) -> str:
@@ -72,6 +80,11 @@ class Context:
         """One line for the reader, beside the data."""
         click.echo(text, err=True)
 
+    def paint(self, text: str, color: str) -> str:
+        """Text for stdout, in colour where that is wanted."""
+        wanted = sys.stdout.isatty() if self.color is None else self.color
+        return click.style(text, fg=color) if wanted else text
+
 
 class Group(click.Group):
     """Commands by module, imported when they are asked for, and listed under headings."""
@@ -85,7 +98,7 @@ class Group(click.Group):
         for commands in COMMANDS.values():
             if cmd_name in commands:
                 module = importlib.import_module(commands[cmd_name])
-                command: click.Command = getattr(module, cmd_name.replace("-", "_").replace("exec", "exec_"))
+                command: click.Command = getattr(module, _ATTRIBUTES.get(cmd_name, cmd_name.replace("-", "_")))
                 return command
         return None
 
@@ -98,18 +111,31 @@ class Group(click.Group):
 
     def _summary(self, ctx: click.Context, name: str) -> str:
         command = self.get_command(ctx, name)
-        return command.get_short_help_str(limit=70) if command else ""
+        return command.get_short_help_str(limit=60) if command else ""
+
+
+def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]:
+    """The `shell_complete` of a parameter that takes names of a kind: a function of `ctl.cli.names`."""
+
+    def ask(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        from ctl.cli import names
+
+        found: list[CompletionItem[str]] = getattr(names, kind)(ctx, param, incomplete)
+        return found
+
+    return ask
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--dp", metavar="NAME", help="The datapath; by default the only one there is, else 'lab'.")
-@click.option(
-    "-o", "--output", type=click.Choice(["text", "json", "jsonl"]), default="text", help="How data is printed."
-)
+@click.option("--dp", metavar="NAME", shell_complete=complete("datapaths"),
+              help="The datapath; by default the only one there is, else 'lab'.")  # fmt: skip
+@click.option("-o", "--output", type=click.Choice(["text", "json", "jsonl"]), default="text",
+              help="How data is printed: json is one document, jsonl one for each row.  [default: text]")  # fmt: skip
 @click.option("-t", "--timeout", type=click.FloatRange(min=0), default=10.0, metavar="SECONDS",
               help="How long to wait for another writer.  [default: 10]")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Say more; with an error, all that is known of it.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
+              help="When to use colour; auto: on a terminal, unless NO_COLOR is set.  [default: auto]")  # fmt: skip
 @click.pass_context
 def cli(ctx: click.Context, dp: str | None, output: str, timeout: float, verbose: bool, color: str) -> None:
     """A flow datapath in eBPF whose flows are named by UFID.
@@ -117,14 +143,16 @@ def cli(ctx: click.Context, dp: str | None, output: str, timeout: float, verbose
     'ctl up' builds a lab, sends traffic through it and lists its flows; 'ctl COMMAND --help' has
     examples.  Flows are written as ovs-dpctl writes them.
     """
-    wants_color = color == "always" or (color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    ctx.obj = Context(dp=dp, output=output, timeout_s=timeout, verbose=verbose, color=wants_color)
-    ctx.color = wants_color
+    wanted = {"always": True, "never": False}.get(color, False if os.environ.get("NO_COLOR") else None)
+    ctx.obj = Context(dp=dp, output=output, timeout_s=timeout, verbose=verbose, color=wanted)
+    ctx.color = wanted
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit status."""
     verbose = "-v" in arguments or "--verbose" in arguments
+    if COMPLETE_VARIABLE in os.environ:
+        from ctl.cli import completion  # noqa: F401 - makes our scripts' side known to click
     try:
         result = cli.main(args=list(arguments), prog_name="ctl", standalone_mode=False)
     except BaseException as e:  # noqa: BLE001 - the last line of defence: no traceback for users

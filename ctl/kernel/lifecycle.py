@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from typing import Final
 
@@ -137,7 +136,7 @@ def _meta(name: str, sizes: Sizes, namespace: NetNs, program_fd: int) -> abi.DpM
         max_masks=sizes.max_masks,
         max_units=sizes.max_units,
         netns_inode=namespace.inode,
-        token=secrets.randbits(64),
+        token=int.from_bytes(os.urandom(8), "little"),
     )
     path = lasting_path(namespace)
     tag = bytes(libbpf.info(program_fd, libbpf.ProgInfo).tag).hex()

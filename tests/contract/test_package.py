@@ -2,7 +2,6 @@
 
 import importlib.resources
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,22 +9,12 @@ import zipfile
 
 import pytest
 
-SOURCES = ("LICENSE", "pyproject.toml", "bpf", "ctl", "netns-lab")
+from tests.wheels import build_wheel
 
 
 @pytest.fixture(scope="module")
 def wheel(checkout, tmp_path_factory):
-    """Built from a copy, because setuptools leaves its work in the source tree."""
-    copy, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        if (checkout / name).is_dir():
-            shutil.copytree(checkout / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(checkout / name, copy)
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(out), str(copy)]
-    subprocess.run([sys.executable, "-m", *build], check=True, timeout=120)
-    (made,) = out.glob("*.whl")
-    return made
+    return build_wheel(checkout, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture
@@ -46,12 +35,15 @@ def sources(checkout):
         if path.is_file():
             yield f"ctl/share/{path.relative_to(checkout / 'ctl' / 'share')}", path
     yield "ctl/abi.btf", checkout / "ctl" / "abi.btf"
+    yield "share/man/man1/ctl.1", checkout / "ctl" / "share" / "man" / "man1" / "ctl.1"
 
 
 def test_a_wheel_has_every_source(checkout, wheel):
     expected = {name: path.read_bytes() for name, path in sources(checkout)}
     with zipfile.ZipFile(wheel) as archive:
-        found = {name: archive.read(name) for name in archive.namelist() if "dist-info" not in name}
+        names = [name for name in archive.namelist() if "dist-info" not in name]
+        # What stands below NAME.data/data/ is for the environment's own folders.
+        found = {re.sub(r"^[^/]*\.data/data/", "", name): archive.read(name) for name in names}
     assert found.keys() - {"ctl/py.typed", "netns_lab/py.typed"} == expected.keys()
     assert all(found[name] == content for name, content in expected.items())
 
@@ -65,6 +57,9 @@ def test_a_wheel_carries_its_licence_and_command(wheel):
     assert "licenses/LICENSE" in info
     assert "ctl = ctl.cli:main" in commands
     assert "Requires-Dist: bcc" not in metadata
+    assert "Requires-Python: >=3.11" in metadata
+    assert "Description-Content-Type: text/markdown" in metadata
+    assert "# ufid-datapath" in metadata, "README.md describes the project"
 
 
 def test_a_wheel_works_away_from_the_checkout(installed, tmp_path_factory):

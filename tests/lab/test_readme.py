@@ -3,12 +3,10 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
 from ctl.cli.main import COMMANDS
+from tests.lab.elsewhere import elsewhere
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -34,36 +32,18 @@ def steady(lines):
     return lines
 
 
-@pytest.fixture
-def elsewhere():
-    """A mount namespace with an empty /run and BPF file system: the session's names are nobody else's there."""
-    # Where / is no mount, as in a chroot, there is nothing to make private.
-    private = "if mountpoint -q /; then mount --make-rprivate /; fi"
-    mounts = f"{private} && mount -t tmpfs none /run && mount -t bpf none /sys/fs/bpf && echo ready && read _"
-    with subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", mounts],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as holder:  # fmt: skip
-        assert holder.stdout.readline() == "ready\n"
-        yield holder.pid
-        subprocess.run([*ctl(holder.pid), "down"], capture_output=True, check=False)
-        holder.stdin.close()
+def test_the_session_is_true():
+    with elsewhere() as place:
+        run_session(place)
 
 
-def ctl(pid):
-    """The command line that is `ctl` in a process's mount namespace."""
-    # --root: the namespace's own / is not the one that a chroot sees.
-    enter = ["nsenter", "--mount", "--root", "--target", str(pid)]
-    return [*enter, sys.executable, "-u", "-c", "from ctl.cli import main; main()"]
-
-
-def test_the_session_is_true(elsewhere):
+def run_session(place):
     for command, printed in session():
         program, *arguments = shlex.split(command)
         assert program == "ctl"
         # Lines come on stdout and stderr; a pipe for both keeps their order as a terminal would.
         run = subprocess.run(
-            [*ctl(elsewhere), *arguments],
+            [*place.ctl, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert run.returncode == 0, f"{command}\n{run.stdout}"

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctl.cli.main import Context
+from ctl.cli import names
+from ctl.cli.main import Context, cli
 from ctl.errors import Exists, NotFound, UsageError
 from netns_lab import record
 from netns_lab.files import BUILT_IN, load, read, shipped
@@ -235,3 +236,18 @@ def test_which_datapath_is_meant(monkeypatch, there, meant):
         with pytest.raises(UsageError) as error:
             _ = context.name
         assert error.value.hint == "ctl --dp NAME, of lab-s1 lab-s2"
+
+
+def test_topologies_are_completed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.toml", "sub/other.toml", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+    def offered(word):
+        return [item.value for item in names.topologies(cli.context_class(cli), None, word)]
+
+    assert offered("") == [*BUILT_IN, "mine.toml"]
+    assert offered("t") == ["two", "trunk"]
+    assert offered("sub/") == ["sub/other.toml"]

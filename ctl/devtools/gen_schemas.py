@@ -1,0 +1,160 @@
+"""Generate ctl/share/schemas/flow-1.json, the JSON Schema (draft 2020-12) of flows, from the table of fields.
+
+    python -m ctl.devtools.gen_schemas [--check]
+
+The other schemas are written by hand.  All have the same form: the document of `-o json` is the schema's name
+and a list of rows, the line of `-o jsonl` the schema's name and the members of one row.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from typing import Any, Final
+
+from ctl import fields
+from ctl.action import SETTABLE, HashAlgorithm
+from ctl.fields import Field, Format
+from ctl.jsonout import SCHEMA
+
+TARGET: Final = pathlib.Path(__file__).resolve().parents[1] / "share" / "schemas" / "flow-1.json"
+
+Json = dict[str, Any]
+
+_INTEGER: Final[Json] = {"type": "integer", "minimum": 0}
+_PATTERNS: Final[dict[Format, str]] = {
+    Format.MAC: "^([0-9a-f]{2}:){5}[0-9a-f]{2}$",
+    Format.IPV4: r"^\d+\.\d+\.\d+\.\d+$",
+    Format.IPV6: "^[0-9a-f:.]+$",
+}
+_METADATA: Final = ("recirc_id", "dp_hash", "skb_priority", "in_port", "skb_mark")  # every key has these
+
+
+def _of(required: Json, optional: Json | None = None) -> Json:
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {})},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _value(row: Field, *, is_mask: bool) -> Json:
+    if row.format in _PATTERNS:
+        return {"type": "string", "pattern": _PATTERNS[row.format]}
+    if row.format is Format.FRAG and not is_mask:
+        return {"enum": ["no", "first", "later"]}
+    return {**_INTEGER, "maximum": row.full}
+
+
+def _section(name: str, *, is_mask: bool) -> Json:
+    """A number or text; an object; or an object for each group of sub-fields."""
+    rows = fields.SECTIONS[name]
+    if not rows[-1].name:
+        return _value(rows[-1], is_mask=is_mask)
+    one = _of({row.name: _value(row, is_mask=is_mask) for row in rows if not row.group})
+    groups = rows[-1].group + 1
+    return one if groups == 1 else {"type": "array", "items": one, "minItems": groups, "maxItems": groups}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _key(kind: str, *, is_mask: bool) -> Json:
+    """The definitions of a key or a mask; behind a tag, `encap` has what stands there."""
+    sections = {f"{kind}_{name}": _section(name, is_mask=is_mask) for name in fields.SECTIONS}
+    inner = {name: _ref(f"{kind}_{name}") for name in (*fields.SECTIONS, "encap") if name not in _METADATA}
+    outer = {name: _ref(f"{kind}_{name}") for name in _METADATA}
+    return {kind: _of(outer, inner), f"{kind}_encap": _of({}, inner), **sections}
+
+
+def _action(kind: str, **members: Json) -> Json:
+    return _of({"type": {"const": kind}, **members})
+
+
+def _actions() -> list[Json]:
+    return [
+        _action("output", port=_INTEGER),
+        _action("drop", reason=_INTEGER),
+        _action("push_vlan", tpid=_INTEGER, vid=_INTEGER, pcp=_INTEGER, cfi=_INTEGER),
+        _action("pop_vlan"),
+        _action("trunc", max_len=_INTEGER),
+        _action("recirc", id=_INTEGER),
+        _action("hash", algorithm={"enum": [known.name.lower() for known in HashAlgorithm]}, basis=_INTEGER),
+        _action(
+            "userspace",
+            pid=_INTEGER,
+            userdata={"type": ["string", "null"], "pattern": "^([0-9a-f]{2})*$"},
+            egress_tun_port={**_INTEGER, "type": ["integer", "null"]},
+            actions={"type": "boolean"},
+        ),
+        *(
+            _action(
+                "set",
+                field={"const": name},
+                value=_ref(f"key_{name}"),
+                mask={"oneOf": [{"type": "null"}, _ref(f"mask_{name}")]},
+            )
+            for name in SETTABLE
+        ),
+    ]
+
+
+def _row() -> Json:
+    return {
+        "datapath": {"type": "string"},
+        "ufid": {"type": ["string", "null"], "description": "without its prefix; null: named by its key"},
+        "key": _ref("key"),
+        "mask": _ref("mask"),
+        "actions": {"type": "array", "items": {"oneOf": _actions()}, "description": "in order; an empty list drops"},
+        "packets": _INTEGER,
+        "bytes": _INTEGER,
+        "used_ms": {"type": ["integer", "null"], "minimum": 0, "description": "since the last packet; null: never"},
+        "tcp_flags": {**_INTEGER, "maximum": 0xFF},
+        "offloaded": {"type": "boolean", "description": "executed by XDP"},
+        "dp": {"enum": ["xdp", "tc"]},
+        "dp_reason": {"type": ["string", "null"], "description": "why not in XDP"},
+        "generation": _INTEGER,
+    }
+
+
+def schema() -> Json:
+    """The whole schema."""
+    row = _row()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": SCHEMA,
+        "description": "Flows, as dump-flows, get-flow, up, mod-flow -s and del-flow -s print them.",
+        "type": "object",
+        "required": ["schema"],
+        "properties": {"schema": {"const": SCHEMA}},
+        "oneOf": [_ref("document"), _ref("line")],
+        "$defs": {
+            "document": _of({
+                "schema": True,
+                "flows": {"type": "array", "items": {**_ref("row"), "unevaluatedProperties": False}},
+            }),
+            "line": {**_ref("row"), "properties": {"schema": True}, "unevaluatedProperties": False},
+            "row": {"type": "object", "required": list(row), "properties": row},
+            **_key("key", is_mask=False),
+            **_key("mask", is_mask=True),
+        },
+    }  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Write the file, or with --check compare it; exit status 1 when it is not current."""
+    text = json.dumps(schema(), indent=1) + "\n"
+    if "--check" not in argv:
+        TARGET.write_text(text)
+        return 0
+    if TARGET.read_text() == text:
+        return 0
+    print(f"{TARGET.name}: not current; run python -m ctl.devtools.gen_schemas", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
