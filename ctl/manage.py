@@ -69,7 +69,7 @@ def add_port(  # noqa: PLR0913 - the last two are options, by keyword only
     ``tc_only`` leaves the device's offloads as they are.  UsageError for a device that is elsewhere, or that
     carries the default route unless ``force``.
     """
-    from ctl.ports import prepare_port
+    from ctl.wiring import prepare_port
 
     home = datapath.netns
     where = namespace or NetNs.current()

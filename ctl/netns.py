@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,6 +264,16 @@ def _prepare_run_dir() -> None:
     _MARK.touch()
     _check(libc.mount(target, target, b"none", _MS_BIND | _MS_REC, None), f"bind {RUN_DIR}")
     _check(libc.mount(b"", target, b"none", _MS_SHARED | _MS_REC, None), f"share {RUN_DIR}")
+
+
+def in_throw_away(work: Callable[[], None]) -> None:
+    """Run ``work`` in a network namespace that is made for it and goes with all that is in it.  NotPermitted."""
+
+    def within() -> None:
+        _check(_libc().unshare(_CLONE_NEWNET), "create a network namespace")
+        work()
+
+    _in_new_thread(within)
 
 
 def release_run_dir() -> None:

@@ -11,13 +11,13 @@ in".  A VLAN tag that is offloaded is not in the bytes that XDP reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from ctl import ethtool
-from ctl.errors import CtlError, Exists, NotFound, UsageError
+from ctl.errors import Exists, NotFound, UsageError
 from ctl.ethtool import Feature
 from ctl.netns import NetNs, error_from_errno
 
@@ -35,6 +35,7 @@ class Link:
     mac: str
     mtu: int
     up: bool
+    carrier: bool
     has_xdp: bool
     peer_ifindex: int | None  # of a veth, in the peer's namespace
     peer_nsid: int | None  # which namespace that is; None: the same one
@@ -55,18 +56,6 @@ class LocalPort:
 
     stack: str
     port: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
-    """What `prepare_port` did to a device and its peer, and what it could not do.
-
-    Both are sentences for the user.  Packets may be lost while ``problems`` is not empty.
-    """
-
-    driver: str
-    done: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
 
 
 class Links:
@@ -162,6 +151,11 @@ class Links:
             answer = self._route.get_netnsid(fd=fd)
         return None if answer is None or answer["nsid"] in (None, _NSID_UNKNOWN) else int(answer["nsid"])
 
+    def add_clsact(self, device: str) -> None:
+        """Prepare the device for tc programs.  Exists."""
+        with _netlink(f"prepare {device} for tc programs"):
+            self._route.tc("add", "clsact", self.ns.ifindex(device))
+
     def attach_classifier(
         self, device: str, program_fd: int, name: str, *, egress: bool = False, priority: int = 1
     ) -> None:
@@ -171,8 +165,8 @@ class Links:
         """
         index = self.ns.ifindex(device)
         where = {"parent": _EGRESS if egress else _INGRESS, "prio": priority, "direct_action": True}
-        with suppress(Exists), _netlink(f"prepare {device} for tc programs"):
-            self._route.tc("add", "clsact", index)
+        with suppress(Exists):
+            self.add_clsact(device)
         with _netlink(f"attach {name} to {device}"):
             self._route.tc("add-filter", "bpf", index, fd=program_fd, name=name, **where)
 
@@ -245,80 +239,56 @@ def delete_local_port(ns: NetNs, name: str) -> bool:
         return links.delete(local_port_names(name).stack)
 
 
+# --- what XDP needs ----------------------------------------------------------------------------------
+
+UNDER_XDP: Final = {Feature.TX_VLAN: False, Feature.RX_VLAN: False}
+FACING_XDP: Final = {Feature.GRO: True, Feature.TX_CHECKSUM: False, **UNDER_XDP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A feature that has to be on, or off, at a device for XDP to work there or at its peer; see `ctl.wiring`."""
+
+    ns: NetNs
+    device: str
+    feature: Feature
+    on: bool
+
+    def __str__(self) -> str:
+        """For example "gro on at eth0 in blue"."""
+        feature = self.feature.name.lower().replace("_", " ")
+        return f"{feature} {'on' if self.on else 'off'} at {self.device} in {self.ns.name}"
+
+    def is_met(self) -> bool:
+        """Whether it is as it should be.  NotFound, Absent."""
+        return (self.feature in ethtool.features(self.ns, self.device)) == self.on
+
+    def meet(self) -> None:
+        """See to it.  NotSupported, NotPermitted, NotFound, Absent."""
+        ethtool.switch(self.ns, self.device, **{"on" if self.on else "off": (self.feature,)})
+
+
 def make_safe_sender(ns: NetNs, device: str) -> None:
     """Make a veth end safe to face an XDP port: GRO on, checksums computed in software, tags in the frame.
 
     TSO and GSO go with the checksum: the kernel allows neither without it.
     """
-    ethtool.switch(ns, device, on=(Feature.GRO,), off=(Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN))
+    for need in needs(ns, device, FACING_XDP):
+        need.meet()
 
 
 def keep_tags_in_frames(ns: NetNs, device: str) -> None:
     """VLAN tags stay in the bytes, in both directions."""
-    ethtool.switch(ns, device, off=(Feature.TX_VLAN, Feature.RX_VLAN))
+    for need in needs(ns, device, UNDER_XDP):
+        need.meet()
 
 
-def prepare_port(ns: NetNs, device: str, peer_ns: NetNs | None = None, *, tc_only: bool = False) -> Readiness:
-    """Do what ``device`` needs before it becomes a port of a datapath in ``ns``.
-
-    Only a veth needs anything, mostly at its peer.  ``tc_only``: offloads stay, but the peer has to poll for
-    what other ports send by XDP.  The peer is looked for in ``peer_ns`` if that is
-    given, else in ``ns`` and in every named namespace.  What was already right is not in the result.
-    """
-    driver = ethtool.driver(ns, device)
-    with Links(ns) as links:
-        link = links.get(device)
-        if link.kind != "veth":
-            return Readiness(driver=driver)
-        steps = _Steps()
-        if not tc_only:
-            steps.off(ns, device, (Feature.TX_VLAN, Feature.RX_VLAN))
-        home = _namespace_of_peer(links, link, peer_ns)
-    if home is None or link.peer_ifindex is None:
-        steps.problems.append(
-            f"the peer of {device} is out of reach: it needs GRO on, or a program, else all that is sent to"
-            f" {device} is lost; and tx checksum off"
-        )
-        return steps.result(driver)
-    peer = home.device_name(link.peer_ifindex)
-    with Links(home) as links:
-        if not links.get(peer).has_xdp:
-            steps.on(home, peer, (Feature.GRO,))
-    if not tc_only:
-        steps.off(home, peer, (Feature.TX_CHECKSUM, Feature.TX_VLAN, Feature.RX_VLAN))
-    return steps.result(driver)
+def needs(ns: NetNs, device: str, states: Mapping[Feature, bool]) -> tuple[Need, ...]:
+    """Features as they have to be at a device."""
+    return tuple(Need(ns=ns, device=device, feature=feature, on=on) for feature, on in states.items())
 
 
-class _Steps:
-    """Switches features and notes what it did."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.problems: list[str] = []
-
-    def on(self, ns: NetNs, device: str, wanted: tuple[Feature, ...]) -> None:
-        missing = [f for f in wanted if f not in ethtool.features(ns, device)]
-        self._note(missing, "on", ns, device, lambda f: ethtool.switch(ns, device, on=(f,)))
-
-    def off(self, ns: NetNs, device: str, unwanted: tuple[Feature, ...]) -> None:
-        present = [f for f in unwanted if f in ethtool.features(ns, device)]
-        self._note(present, "off", ns, device, lambda f: ethtool.switch(ns, device, off=(f,)))
-
-    def result(self, driver: str) -> Readiness:
-        return Readiness(driver=driver, done=tuple(self.done), problems=tuple(self.problems))
-
-    def _note(self, todo: list[Feature], state: str, ns: NetNs, device: str, act: Callable[[Feature], None]) -> None:
-        for feature in todo:
-            what = f"{feature.name.lower().replace('_', ' ')} {state} at {device} in {ns.name}"
-            try:
-                act(feature)
-            except CtlError as e:
-                self.problems.append(f"could not switch {what}: {e.message}")
-            else:
-                self.done.append(what)
-
-
-def _namespace_of_peer(links: Links, link: Link, peer_ns: NetNs | None) -> NetNs | None:
+def namespace_of_peer(links: Links, link: Link, peer_ns: NetNs | None) -> NetNs | None:
     """Which of the namespaces that we can open holds the peer.  Decided by nsid: ifindexes are equal all over."""
     if link.peer_nsid is None:
         return links.ns
@@ -336,6 +306,7 @@ def _link_of(message: Any) -> Link:
         mac=message.get_attr("IFLA_ADDRESS") or "",
         mtu=message.get_attr("IFLA_MTU"),
         up=message["state"] == "up",
+        carrier=bool(message.get_attr("IFLA_CARRIER")),
         has_xdp=xdp not in (None, 0, "none"),
         peer_ifindex=message.get_attr("IFLA_LINK") if kind == "veth" else None,
         peer_nsid=message.get_attr("IFLA_LINK_NETNSID"),

@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         ("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"
     ),
     "Look": {
+        "doctor": "ctl.cli.doctor",
         "bench": "ctl.cli.bench",
         **dict.fromkeys(("help", "version"), "ctl.cli.about"),
         "completion": "ctl.cli.completion",

@@ -70,6 +70,28 @@ def detach(datapath: KernelDatapath, number: int) -> Port:
         return port
 
 
+def foreign_hooks(datapath: KernelDatapath, port: Port) -> tuple[str, ...]:
+    """The hooks of a port, "xdp" and "tc", whose link runs another program than the datapath's, or is gone.
+
+    A filter in the place of the link on tc is known by the program alone: without it the port has no device.
+    """
+    pins = {}
+    if not datapath.port_info(port.number).clsact:
+        pins["tc"] = (bpffs.tc_link(datapath.name, port.number), TC_PROGRAM)
+    if port.hook != "tc":
+        pins["xdp"] = (bpffs.link(datapath.name, port.number), PROGRAM)
+    return tuple(hook for hook, (pin, program) in pins.items() if not _runs(datapath, pin, program))
+
+
+def _runs(datapath: KernelDatapath, pin: pathlib.Path, program: str) -> bool:
+    """Whether a pinned link runs the datapath's pinned program of that name."""
+    try:
+        with libbpf.opened(str(pin)) as link, libbpf.opened(str(bpffs.folder(datapath.name) / program)) as own:
+            return bool(libbpf.info(link, libbpf.DeviceLinkInfo).prog_id == libbpf.info(own, libbpf.ProgInfo).id)
+    except FileNotFoundError:
+        return False
+
+
 def _refuse_port(datapath: KernelDatapath, device: str, ifindex: int, taken: dict[int, Port]) -> None:
     if device == "lo":
         raise UsageError("the loopback device cannot be a port")

@@ -11,8 +11,10 @@ import glob
 import hashlib
 import os
 import pathlib
+import re
 import struct
 import tempfile
+from dataclasses import dataclass
 from typing import Final
 
 from ctl.errors import CompileError, NotSupported
@@ -28,6 +30,8 @@ ENTRIES: Final = {
     "bench.c": ("bench_drop", "bench_next", "bench_send", "bench_redirect", "bench_sink"),
 }
 _NO_BCC: Final = 3  # the child's exit status when there is no BCC
+_NO_BCC_TEXT: Final = "BCC for this Python is not installed, or the module 'bcc' is another library"
+_NO_BCC_HINT: Final = "apt install python3-bpfcc, and use a Python that sees /usr/lib/python3/dist-packages"
 _OPTIONS: Final = ("-Wall", "-Wno-unused-function", "-Wno-unknown-attributes", "-Wno-pointer-sign")
 
 
@@ -43,18 +47,25 @@ def bytecode(entry: str = "dp_xdp", defines: tuple[str, ...] = ()) -> tuple[byte
 
     ``defines`` are NAME or NAME=VALUE.  CompileError with the compiler's log; NotSupported without BCC.
     """
-    folder = source_folder()
-    main = next(main for main, entries in ENTRIES.items() if entry in entries)
+    folder, main = source_folder(), _main_of(entry)
     name = _cache_name(folder, main, defines)
-    for cache in _caches():
-        found = _read(cache / f"{entry}-{name}")
-        if found is not None:
-            return found, True
+    found = _from_caches(f"{entry}-{name}")
+    if found is not None:
+        return found, True
     entries = ENTRIES[main]
     codes = dict(zip(entries, _compile(folder, main, entries, defines), strict=True))
     for other, code in codes.items():
         _store(f"{other}-{name}", code)
     return codes[entry], False
+
+
+def is_cached(entry: str = "dp_xdp", defines: tuple[str, ...] = ()) -> bool:
+    """Whether `bytecode` would not have to compile."""
+    return _from_caches(f"{entry}-{_cache_name(source_folder(), _main_of(entry), defines)}") is not None
+
+
+def _main_of(entry: str) -> str:
+    return next(main for main, entries in ENTRIES.items() if entry in entries)
 
 
 def _cache_name(folder: pathlib.Path, main: str, defines: tuple[str, ...]) -> str:
@@ -76,9 +87,15 @@ def _toolchain() -> list[str]:
     return found
 
 
-def _caches() -> list[pathlib.Path]:
+def caches() -> list[pathlib.Path]:
+    """The folders of the cache.  What is compiled goes into the first that can be written."""
     home = os.environ.get("XDG_CACHE_HOME")
     return [SYSTEM_CACHE, *([pathlib.Path(home) / "ufid-datapath"] if home else [])]
+
+
+def _from_caches(name: str) -> bytes | None:
+    found = (_read(cache / name) for cache in caches())
+    return next((code for code in found if code is not None), None)
 
 
 def _read(path: pathlib.Path) -> bytes | None:
@@ -96,7 +113,7 @@ def _read(path: pathlib.Path) -> bytes | None:
 
 def _store(name: str, code: bytes) -> None:
     """Keep the result where that is possible; a cache that cannot be written costs time, no more."""
-    for cache in _caches():
+    for cache in caches():
         try:
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
@@ -105,6 +122,32 @@ def _store(name: str, code: bytes) -> None:
         except OSError:
             continue
         return
+
+
+def unfinished() -> list[pathlib.Path]:
+    """Files that an interrupted or a running command has begun to write into the cache."""
+    return sorted(path for cache in caches() for path in cache.glob("tmp*"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bcc:
+    """The BCC that this Python finds.  ``clang`` is the version of the compiler in it, or ""."""
+
+    version: str
+    place: str
+    clang: str
+
+
+def describe_bcc() -> Bcc:
+    """Import BCC and see.  NotSupported when there is none, it is another library, or it does not load."""
+    try:
+        import bcc
+        from bcc import BPF  # noqa: F401 - the mark of the right one
+    except (ImportError, OSError) as e:
+        raise NotSupported(f"{_NO_BCC_TEXT}: {e}", _NO_BCC_HINT) from e
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        clang = re.search(r"/lib(?:clang-cpp|LLVM)[.-](\d+)", maps.read())
+    return Bcc(version=bcc.__version__, place=bcc.__path__[0], clang=clang[1] if clang else "")
 
 
 def _compile(folder: pathlib.Path, main: str, entries: tuple[str, ...], defines: tuple[str, ...]) -> list[bytes]:
@@ -127,10 +170,7 @@ def _compile(folder: pathlib.Path, main: str, entries: tuple[str, ...], defines:
     if status == 0:
         return codes
     if os.waitstatus_to_exitcode(status) == _NO_BCC:
-        raise NotSupported(
-            "BCC for this Python is not installed, or the module 'bcc' is another library",
-            "apt install python3-bpfcc, and use a Python that sees /usr/lib/python3/dist-packages",
-        )
+        raise NotSupported(_NO_BCC_TEXT, _NO_BCC_HINT)
     raise CompileError(f"{main} does not compile", text, "the compiler's log follows with -v")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 from collections.abc import Iterator
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
@@ -172,6 +173,7 @@ class DeviceLinkInfo(Structure):
 
 
 def _load() -> ctypes.CDLL:
+    """The library, whose functions know their arguments.  NotSupported when it is not installed."""
     try:
         lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as e:
@@ -200,11 +202,25 @@ def _load() -> ctypes.CDLL:
         function = getattr(lib, name)
         function.argtypes = arguments
         function.restype = c_int
+    lib.libbpf_version_string.restype = c_char_p
     lib.libbpf_set_print(None)  # it would write to stderr what is said here as an error
     return lib
 
 
-_lib = _load()
+class _Library:
+    """The library, loaded with the first call: a command that makes none works where it is not installed."""
+
+    @functools.cached_property
+    def _loaded(self) -> ctypes.CDLL:
+        return _load()
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._loaded, name)
+        setattr(self, name, function)  # from now on nothing stands between the caller and the function
+        return function
+
+
+_lib = _Library()
 
 
 def _checked(result: int, what: str) -> int:
@@ -384,6 +400,11 @@ def test_run(prog_fd: int, opts: TestRunOpts) -> None:
     """BPF_PROG_TEST_RUN, in the caller's network namespace; results are in ``opts``."""
     opts.sz = ctypes.sizeof(opts)
     _checked(_lib.bpf_prog_test_run_opts(prog_fd, byref(opts)), "running a program")
+
+
+def version() -> str:
+    """Of the library: "1.1".  NotSupported when it is not installed."""
+    return str(_lib.libbpf_version_string().decode().removeprefix("v"))
 
 
 def possible_cpus() -> int:

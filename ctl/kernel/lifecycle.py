@@ -15,7 +15,7 @@ from typing import Final
 
 from ctl import abi
 from ctl.abi import DpLimit, MapId
-from ctl.errors import Absent, Exists, UsageError
+from ctl.errors import Absent, Busy, Exists, UsageError
 from ctl.kernel import bpffs, clsact, libbpf, program, ticks
 from ctl.kernel import maps as mapping
 from ctl.kernel.attach import PROGRAM, detach_link
@@ -49,6 +49,17 @@ def check_sizes(sizes: Sizes) -> None:
 def datapath_names() -> list[str]:
     """The names of all datapaths, in order."""
     return [name for name in bpffs.names() if read_meta(name)]
+
+
+def is_busy() -> bool:
+    """Whether somebody is making or removing a datapath at this moment."""
+    try:
+        os.close(lock_folder(bpffs.ROOT, timeout_s=0))
+    except Busy:
+        return True
+    except FileNotFoundError:
+        pass  # nobody can be
+    return False
 
 
 @contextlib.contextmanager
@@ -164,12 +175,25 @@ def destroy(name: str, timeout_s: float = 10.0) -> None:
     if name not in bpffs.names():
         raise Absent(f"there is no datapath {name}", "ctl dump-dps lists those there are")
     with _all_locked(timeout_s):
-        for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
-            detach_link(str(link))
-        _detach_filters(name)
-        bpffs.remove(name)
-        bpffs.remove_root_if_empty()
+        _clear(name)
     bpffs.unmount_if_ours()
+
+
+def clear_remains(name: str, timeout_s: float = 10.0) -> None:
+    """Remove what is left of a datapath, unless it is whole by now."""
+    with _all_locked(timeout_s):
+        if not read_meta(name):
+            _clear(name)
+    bpffs.unmount_if_ours()
+
+
+def _clear(name: str) -> None:
+    """For who has the lock."""
+    for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
+        detach_link(str(link))
+    _detach_filters(name)
+    bpffs.remove(name)
+    bpffs.remove_root_if_empty()
 
 
 def _detach_filters(name: str) -> None:

@@ -94,6 +94,12 @@ def variant() -> tuple[str, ...]:
     return ("HAVE_MAY_GOTO",) if features.has("may_goto") else ()
 
 
+def is_compiled() -> bool:
+    """Whether a datapath can be made without compiling anything."""
+    entries = [name for hook in _HOOKS for name in (hook.entry, *hook.called.values())]
+    return compiler.is_cached("clock_pair") and all(compiler.is_cached(entry, variant()) for entry in entries)
+
+
 def _load_hook(hook: _Hook, fds: Mapping[MapId, int], defines: tuple[str, ...]) -> int:
     for number, name in hook.called.items():
         fd = hook.load(name, compiler.bytecode(name, defines)[0], fds)

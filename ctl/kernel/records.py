@@ -20,7 +20,7 @@ from ctl.kernel import libbpf
 from ctl.kernel.encode import decode
 from ctl.kernel.maps import Maps, Sizes, port_info
 from ctl.kernel.ticks import Ticks
-from ctl.kernel.units import UNIT_SIZE
+from ctl.kernel.units import UNIT_SIZE, run_class
 from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
 
@@ -43,6 +43,8 @@ _DIGEST_FACTOR_1: Final = 0xC2B2AE3D27D4EB4F
 
 _BASE_OFFSET: Final = abi.FlowTail.base_packets.offset
 _STATE_OFFSET: Final = abi.FlowRecord.state.offset
+_ACTIONS_OFFSET: Final = abi.FlowRecord.actions.offset
+_REFERENCE: Final = struct.Struct("<Q")
 
 
 def run_of(reference: int) -> tuple[int, int]:
@@ -197,6 +199,13 @@ class RecordReader:
         while at >= 0:
             yield at
             at = states.find(state, at + 1)
+
+    def units_in_use(self) -> int:
+        """How many action units the lists of all flows take, with what rounding up to a run's size costs."""
+        references = (
+            _REFERENCE.unpack_from(self._records, slot * RECORD_SIZE + _ACTIONS_OFFSET) for slot in self.live_slots()
+        )
+        return sum(1 << run_class(units) for (reference,) in references if (units := run_of(reference)[1]))
 
     def live_masks(self) -> list[int]:
         """The ids of the masks in use, rising."""

@@ -32,8 +32,10 @@ ROOMS = [
     "ctl.netlink",
     "ctl.kernel",
     "ctl.ports",
+    "ctl.wiring",
     "ctl.manage",
     "netns_lab",
+    "ctl.doctor",
     "ctl.cli",
     "ctl.devtools",
 ]

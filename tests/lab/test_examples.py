@@ -49,6 +49,10 @@ ctl up
 ctl show
 ctl status
 ctl -o json status
+ctl doctor
+ctl doctor --fix
+ctl --dp lab doctor datapaths ports
+ctl -o json doctor
 ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x86dd),ipv6()' 2
 ctl add-flow 'in_port(2),eth()' drop
 ctl get-flow ufid:0a0b0c0d-0000-0000-0000-000000000001

@@ -31,6 +31,7 @@ SESSION = [
     (["show", "-s"], "ctl/dp/1"),
     (["dump-dps"], "ctl/dp-name/1"),
     (["status"], "ctl/status/1"),
+    (["doctor", "datapaths", "ports"], "ctl/doctor/1"),
     (["send", "h1", "h2", "--count", "3"], "ctl/traffic/1"),
     (["send", "h1", "h2", "--count", "3", "--scapy", FRAME], "ctl/traffic/1"),
     (["del-if", "p2"], None),

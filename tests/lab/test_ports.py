@@ -19,8 +19,8 @@ from ctl.ports import (
     create_local_port,
     delete_local_port,
     local_port_names,
-    prepare_port,
 )
+from ctl.wiring import prepare_port
 from tests.lab.redirect import passing
 
 

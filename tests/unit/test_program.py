@@ -199,7 +199,7 @@ def test_the_name_in_the_cache_changes_with_a_new_and_a_renamed_source(sources, 
 
 
 def test_what_is_stored_is_read_and_what_is_damaged_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiler, "_caches", lambda: [tmp_path / "cache"])
+    monkeypatch.setattr(compiler, "caches", lambda: [tmp_path / "cache"])
     compiler._store("x.bpf", EXIT)
     path = tmp_path / "cache" / "x.bpf"
     raw = path.read_bytes()
