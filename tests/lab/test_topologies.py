@@ -98,6 +98,11 @@ def test_ports_are_on_the_hook_that_was_asked_for(up):
         assert {port["hook"] for port in row["ports"][1:]} == {"tc" if up.hook == "tc" else "xdp/native"}
 
 
+def test_the_doctor_finds_ports_fit_for_what_they_do(up):
+    for name in up.topology.datapath_names():
+        assert "no faults" in Ctl(name)("doctor", "ports").out
+
+
 def test_all_that_have_a_way_are_sent_to(up):
     ways = [(src, dst, legs) for src, dst, legs in pairs(up.topology) if legs]
     streams = [Stream(src=src, dst=dst, kind=kind) for src, dst, _ in ways for kind in ("udp", "tcp")]
