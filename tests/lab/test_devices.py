@@ -8,7 +8,8 @@ import pytest
 
 from ctl.ports import Links
 from netns_lab.frames import Stream
-from netns_lab.topology import HOST_DEVICE, existing
+from netns_lab.record import existing
+from netns_lab.topology import HOST_DEVICE
 from netns_lab.traffic import exchange
 from tests.lab.commands import Ctl
 from tests.lab.test_actions import ANY
