@@ -53,11 +53,12 @@ def flows_document(flows: Iterable[Flow], now_ms: int) -> Json:
     return {"schema": SCHEMA, "flows": [flow_row(flow, now_ms) for flow in flows]}
 
 
-def flow_row(flow: Flow, now_ms: int) -> Json:
-    """One flow; also a line of `-o jsonl`."""
+def flow_row(flow: Flow, now_ms: int, datapath: str = "") -> Json:
+    """One flow, and the name of the datapath that has it, if any has; also a line of `-o jsonl`."""
     layout = outline(flow.match.key)
     stats = flow.stats
     return {
+        "datapath": datapath,
         "ufid": None if flow.ufid is None else str(flow.ufid).removeprefix("ufid:"),
         "key": _nested(layout, flow.match.key, is_mask=False),
         "mask": _nested(layout, flow.match.mask, is_mask=True),

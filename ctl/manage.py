@@ -8,6 +8,7 @@ functions remove what a user wants removed.
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ def undo(entry: Entry) -> None:
                 delete_datapath(entry["name"])
         case "port":
             _clear_port(entry["name"], entry["number"], keep=entry["keep"])
+        case "file":
+            pathlib.Path(entry["name"]).unlink(missing_ok=True)
         case "namespace":
             from ctl.ports import remove_namespace
 

@@ -134,6 +134,11 @@ class Links:
         with _netlink(f"add address {address}/{prefix} to {device}"):
             self._route.addr("add", index=self.ns.ifindex(device), address=address, prefixlen=prefix, **extra)
 
+    def add_route(self, network: str, gateway: str) -> None:
+        """The way to a network, ADDRESS/PREFIX, by a router that is a neighbour."""
+        with _netlink(f"add a route to {network} by {gateway} in {self.ns.name}"):
+            self._route.route("add", dst=network, gateway=gateway)
+
     def add_neighbours(self, device: str, neighbours: dict[str, str]) -> None:
         """Permanent neighbour entries, address to MAC, replacing what is there."""
         index = self.ns.ifindex(device)
@@ -152,10 +157,15 @@ class Links:
         with _netlink(f"prepare {device} for tc programs"):
             self._route.tc("add", "clsact", self.ns.ifindex(device))
 
-    def attach_classifier(self, device: str, program_fd: int, name: str, *, egress: bool = False) -> None:
-        """Run a direct-action tc program on all that the device receives or sends, until the device goes."""
+    def attach_classifier(
+        self, device: str, program_fd: int, name: str, *, egress: bool = False, priority: int = 1
+    ) -> None:
+        """Run a direct-action tc program on all that the device receives or sends, until the device goes.
+
+        Of several programs each leaves to the next ``priority`` what it says nothing of.
+        """
         index = self.ns.ifindex(device)
-        where = {"parent": _EGRESS if egress else _INGRESS, "prio": 1, "direct_action": True}
+        where = {"parent": _EGRESS if egress else _INGRESS, "prio": priority, "direct_action": True}
         with suppress(Exists):
             self.add_clsact(device)
         with _netlink(f"attach {name} to {device}"):

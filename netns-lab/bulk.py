@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ctl.errors import UsageError
+from netns_lab.paths import legs_between
 from netns_lab.topology import Topology
 
 MAX_MIB: Final = 1024
@@ -98,15 +99,16 @@ def udp_count(  # noqa: PLR0913 -- likewise
     if not (1 <= count <= MAX_DATAGRAMS and 8 <= size <= 1472 and rate > 0):
         raise UsageError(f"{count} datagrams of {size} octets at {rate}/s is out of bounds")
     with ExitStack() as stack:
-        receiver = stack.enter_context(_udp_socket(topology, dst))
-        sender = stack.enter_context(_udp_socket(topology, src))
+        address = _address(topology, src, dst)
+        receiver = stack.enter_context(_udp_socket(topology, dst, address))
+        sender = stack.enter_context(_udp_socket(topology, src, _address(topology, dst, src)))
         seen: set[int] = set()
         start = time.monotonic()
         for number in range(count):
             if number % _PACE == 0:
                 time.sleep(max(0.0, start + number / rate - time.monotonic()))
                 _collect(receiver, size, seen)
-            sender.sendto(_datagram(number, size), (topology.host(dst).ipv4, UDP_PORT))
+            sender.sendto(_datagram(number, size), (address, UDP_PORT))
         deadline = time.monotonic() + timeout_s
         while len(seen) < count and time.monotonic() < deadline:
             _collect(receiver, size, seen)
@@ -159,9 +161,8 @@ def _tcp_pair(
 ) -> Iterator[tuple[socket.socket, socket.socket, tuple[str, int]]]:
     """A listener in ``dst``, a client in ``src`` that is not connected yet, and where to connect to."""
     family = socket.AF_INET6 if ipv6 else socket.AF_INET
-    target = topology.host(dst)
-    address = (target.ipv6 if ipv6 else target.ipv4, TCP_PORT)
-    with topology.namespace(target).enter():
+    address = (_address(topology, src, dst, ipv6=ipv6), TCP_PORT)
+    with topology.namespace(topology.host(dst)).enter():
         listener = socket.socket(family, socket.SOCK_STREAM)
     with topology.namespace(topology.host(src)).enter():
         client = socket.socket(family, socket.SOCK_STREAM)
@@ -174,11 +175,16 @@ def _tcp_pair(
         yield listener, client, address
 
 
-def _udp_socket(topology: Topology, host: str) -> socket.socket:
+def _address(topology: Topology, src: str, dst: str, *, ipv6: bool = False) -> str:
+    """By which address one host reaches another.  UsageError when it does not."""
+    return legs_between(topology, src, dst, ipv6=ipv6)[-1].dst.address_of(ipv6=ipv6)
+
+
+def _udp_socket(topology: Topology, host: str, address: str) -> socket.socket:
     with topology.namespace(topology.host(host)).enter():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-    sock.bind((topology.host(host).ipv4, UDP_PORT))
+    sock.bind((address, UDP_PORT))
     sock.settimeout(0)
     return sock
 

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from ctl.errors import Busy, UsageError
 from ctl.netns import error_from_errno
-from netns_lab.frames import Stream, build_frames, find_trailer
+from netns_lab.frames import Stream, build_pairs, find_trailer, legs_of
+from netns_lab.paths import find_legs
 from netns_lab.topology import HOST_DEVICE, Topology
 
 _ETH_P_ALL: Final = 3
@@ -42,7 +43,7 @@ class Result:
     """What became of a stream.  Frames that arrived twice count once in ``received``.
 
     ``mismatched`` of the ``received`` were not what was expected; ``duplicated`` came again;
-    ``elsewhere`` came to other hosts.
+    ``elsewhere`` came to other hosts, routers on the way not counted.
     """
 
     stream: Stream
@@ -60,9 +61,11 @@ class Result:
 
 @dataclass(slots=True)
 class _Tally:
-    """The count of one stream while it runs."""
+    """The count of one stream while it runs.  ``routers`` are those on its way."""
 
     stream: Stream
+    device: str  # that it is sent from
+    routers: frozenset[str] = frozenset()
     expected: list[bytes] = field(default_factory=list)
     sent: int = 0
     seen: set[int] = field(default_factory=set)
@@ -70,15 +73,15 @@ class _Tally:
     duplicated: int = 0
     elsewhere: int = 0
 
-    def outgoing(self, frames: Iterable[bytes]) -> Iterator[bytes]:
-        """The frames, each noted as expected before it leaves."""
-        for frame in frames:
-            self.expected.append(self.stream.arrives_as(frame) if self.stream.arrives_as else frame)
+    def outgoing(self, pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """The frames, what each is to become noted before it leaves."""
+        for frame, expected in pairs:
+            self.expected.append(expected)
             yield frame
 
     def arrived(self, host: str, sequence: int, frame: bytes) -> None:
         if host != self.stream.dst:
-            self.elsewhere += 1
+            self.elsewhere += host not in self.routers
         elif sequence in self.seen or sequence >= len(self.expected):
             self.duplicated += 1
         else:
@@ -113,10 +116,8 @@ def exchange(
     ``rate`` is in frames per second; None: as fast as they go.  After the last frame the rest is waited
     for, ``timeout_s`` at most.  Absent when the lab is down, NotFound, NotPermitted, UsageError.
     """
-    for name in {name for stream in streams for name in (stream.src, stream.dst)}:
-        topology.host(name)
     run = secrets.randbits(32)
-    tallies = [_Tally(stream) for stream in streams]
+    tallies = [_tally(topology, stream) for stream in streams]
 
     def note(host: str, frame: bytes) -> None:
         trailer = find_trailer(frame)
@@ -126,10 +127,16 @@ def exchange(
     with ExitStack() as stack:
         wire = _Wire(topology, stack, note)
         for number, tally in enumerate(tallies):
-            frames = build_frames(topology, tally.stream, number, run)
-            tally.sent = wire.send(tally.stream.src, tally.outgoing(frames), rate)
+            pairs = build_pairs(topology, tally.stream, number, run)
+            tally.sent = wire.send((tally.stream.src, tally.device), tally.outgoing(pairs), rate)
         wire.wait(lambda: all(len(tally.seen) == tally.sent for tally in tallies), timeout_s)
     return [tally.result() for tally in tallies]
+
+
+def _tally(topology: Topology, stream: Stream) -> _Tally:
+    legs = legs_of(topology, stream)
+    routers = frozenset(leg.dst.host.name for leg in legs[:-1])
+    return _Tally(stream=stream, device=legs[0].src.device.name, routers=routers)
 
 
 def send_frames(  # noqa: PLR0913 -- the last two are options, by keyword only
@@ -143,11 +150,12 @@ def send_frames(  # noqa: PLR0913 -- the last two are options, by keyword only
 ) -> Count:
     """Send frames of the caller's own making, and count those that come to ``dst`` octet by octet the same.
 
-    One that the datapath changes on the way counts as lost.  Unlike test frames, these are answered by
-    the stack of the host that they reach.  Bounds and errors are those of `exchange`.
+    One that is changed on the way counts as lost.  Unlike test frames, these are answered by the stack of
+    the host that they reach.  They leave by the device that leads to ``dst``, or by the first.  Bounds and
+    errors are those of `exchange`.
     """
-    topology.host(src)
-    topology.host(dst)
+    legs = find_legs(topology, src, dst)
+    device = legs[0].src.device.name if legs else HOST_DEVICE
     missing = Counter(frames)
     foreign = set(frames)
     received, elsewhere = 0, 0
@@ -162,24 +170,28 @@ def send_frames(  # noqa: PLR0913 -- the last two are options, by keyword only
 
     with ExitStack() as stack:
         wire = _Wire(topology, stack, note)
-        sent = wire.send(src, frames, rate)
+        sent = wire.send((src, device), frames, rate)
         wire.wait(lambda: received == sent, timeout_s)
     return Count(sent=sent, received=received, elsewhere=elsewhere)
 
 
 class _Wire:
-    """One packet socket in every host.  ``note`` is told of each frame that a host receives."""
+    """A packet socket on every cable of every host.  ``note`` is told of each frame that a host receives."""
 
     def __init__(self, topology: Topology, stack: ExitStack, note: Callable[[str, bytes], None]) -> None:
         self._note = note
-        self._sockets = {host.name: stack.enter_context(open_socket(topology, host.name)) for host in topology.hosts}
-        self._hosts = {sock.fileno(): name for name, sock in self._sockets.items()}
+        self._sockets = {
+            (host.name, device.name): stack.enter_context(open_socket(topology, host.name, device.name))
+            for host in topology.hosts
+            for device in host.devices
+        }
+        self._ends = {sock.fileno(): (name, sock) for (name, _), sock in self._sockets.items()}
         self._poll = select.poll()
-        for number in self._hosts:
+        for number in self._ends:
             self._poll.register(number, select.POLLIN)
 
-    def send(self, src: str, frames: Iterable[bytes], rate: float | None) -> int:
-        """Send in bursts; at a rate, one by one, each when it is due.  How many there were."""
+    def send(self, src: tuple[str, str], frames: Iterable[bytes], rate: float | None) -> int:
+        """Send from a host's device, in bursts; at a rate, one by one, each when it is due.  How many there were."""
         if rate is not None and rate <= 0:
             raise UsageError(f"rate {rate} is not above 0 frames per second")
         start, sent = time.monotonic(), 0
@@ -188,7 +200,7 @@ class _Wire:
                 self._drain_until(start + sent / rate)
             elif sent % _BURST == 0:
                 self._drain(0)
-            self._send_one(self._sockets[src], frame)
+            self._send_one(src, frame)
             sent += 1
         return sent
 
@@ -208,28 +220,28 @@ class _Wire:
     def _drain(self, timeout_s: float) -> None:
         """Take in what is there, after waiting for the first of it."""
         for number, _ in self._poll.poll(timeout_s * 1000):
-            host = self._hosts[number]
-            while (frame := receive(self._sockets[host])) is not None:
+            host, sock = self._ends[number]
+            while (frame := receive(sock)) is not None:
                 if frame:
                     self._note(host, frame)
 
-    def _send_one(self, sock: socket.socket, frame: bytes) -> None:
+    def _send_one(self, src: tuple[str, str], frame: bytes) -> None:
         """A full queue empties itself in microseconds; a second of it is a fault."""
         deadline = time.monotonic() + 1
         while True:
             try:
-                sock.send(frame)
+                self._sockets[src].send(frame)
             except OSError as e:
                 if e.errno not in (errno.ENOBUFS, errno.EAGAIN):
                     raise error_from_errno(e.errno, f"send {len(frame)} octets") from e
                 if time.monotonic() > deadline:
-                    raise Busy(f"{HOST_DEVICE} takes no frames") from e
+                    raise Busy(f"{src[1]} of {src[0]} takes no frames") from e
                 self._drain(0.001)
             else:
                 return
 
 
-def open_socket(topology: Topology, host: str) -> socket.socket:
+def open_socket(topology: Topology, host: str, device: str = HOST_DEVICE) -> socket.socket:
     """A non-blocking packet socket on a host's device.  NotFound, Absent, NotPermitted."""
     with topology.namespace(topology.host(host)).enter():
         try:
@@ -238,7 +250,7 @@ def open_socket(topology: Topology, host: str) -> socket.socket:
             raise error_from_errno(errno.EPERM, f"open a packet socket in {host}", "CAP_NET_RAW") from e
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
-        sock.bind((HOST_DEVICE, _ETH_P_ALL))
+        sock.bind((device, _ETH_P_ALL))
     return sock
 
 

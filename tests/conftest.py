@@ -20,7 +20,7 @@ TESTS = pathlib.Path(__file__).parent
 sys.path.insert(0, str(TESTS.parent))  # tests import from each other as tests.*
 STRICT = os.environ.get("CTL_REQUIRE") == "root"
 MARKS = {"bpf": ("bpf", "root"), "lab": ("lab", "root")}
-REMAINS = ("/run/netns/ctl-*", "/sys/fs/bpf/ufid*", "/sys/class/net/*")
+REMAINS = ("/run/netns/ctl-*", "/sys/fs/bpf/ufid*", "/sys/class/net/*", "/run/ufid-datapath/labs/*")
 
 
 class Require:

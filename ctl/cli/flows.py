@@ -29,7 +29,7 @@ def print_flows(
     """Each flow as a line of text, or as a row of ctl/flow/1."""
     now = now_ms()
     if context.output != "text":
-        print_json(context, SCHEMA, "flows", (flow_row(flow, now) for flow in flows))
+        print_json(context, SCHEMA, "flows", (flow_row(flow, now, datapath.name) for flow in flows))
         return
     named = port_name(datapath) if names else None
     for flow in flows:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ctl.errors import CompileError, CtlError, FlowSyntaxError, NotPermitted, NotSupported
+from ctl.errors import CompileError, CtlError, FlowSyntaxError, NotPermitted, NotSupported, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -55,12 +55,17 @@ class Context:
 
     @property
     def name(self) -> str:
-        """The datapath that is meant: the one named, else the only one there is, else `lab`."""
+        """The datapath that is meant: the one named, else the only one there is, else `lab`.
+
+        UsageError where there are several, and none of that name.
+        """
         if self.dp:
             return self.dp
         from ctl.kernel.lifecycle import datapath_names
 
         names = datapath_names()
+        if len(names) > 1 and DEFAULT_NAME not in names:
+            raise UsageError("which datapath is meant?", f"ctl --dp NAME, of {' '.join(names)}")
         return names[0] if len(names) == 1 else DEFAULT_NAME
 
     def open(self) -> KernelDatapath:

@@ -96,11 +96,21 @@ def ufids(context: Context, incomplete: str) -> Iterator[Name]:
 @completion
 def hosts(context: Context, _incomplete: str) -> Iterator[Name]:
     """The hosts of the lab that is meant."""
-    from netns_lab.topology import existing
+    from netns_lab.record import existing
 
     topology = existing(context.dp or DEFAULT_NAME)
     for host in topology.hosts if topology else ():
         yield host.name, host.ipv4
+
+
+@completion
+def topologies(_context: Context, incomplete: str) -> Iterator[Name]:
+    """The topologies that are shipped, and the files here."""
+    from netns_lab.files import BUILT_IN
+
+    yield from BUILT_IN
+    folder = os.path.dirname(incomplete)
+    yield from (os.path.join(folder, name) for name in sorted(os.listdir(folder or ".")) if name.endswith(".toml"))
 
 
 @completion

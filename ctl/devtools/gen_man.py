@@ -65,7 +65,8 @@ _ENVIRONMENT: Final = (
 _FILES: Final = (
     (f"{ROOT}/NAME", "A datapath: its maps, programs and links, pinned. No process stands behind it."),
     (str(SYSTEM_CACHE), "Compiled programs, so that the compiler is needed once."),
-    ("/run/netns/ctl-LAB-*", "The hosts of a lab, and where the ports of its datapath are."),
+    ("/run/netns/ctl-LAB-*", "The hosts of a lab, and where the ports of its datapaths are."),
+    ("/run/ufid-datapath/labs/LAB.json", "The topology of a lab that is up."),
 )
 _SEE_ALSO: Final = "ovs-dpctl(8), ip-netns(8), bpftool(8), tc-bpf(8)"
 

@@ -104,6 +104,7 @@ def _actions() -> list[Json]:
 
 def _row() -> Json:
     return {
+        "datapath": {"type": "string"},
         "ufid": {"type": ["string", "null"], "description": "without its prefix; null: named by its key"},
         "key": _ref("key"),
         "mask": _ref("mask"),

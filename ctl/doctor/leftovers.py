@@ -121,7 +121,7 @@ def _delete(ns: NetNs, device: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lab:
-    """The namespaces that a lab's name is on.  ``whole``: they are all there, and so is the datapath."""
+    """The namespaces that a lab's name is on.  ``whole``: they are all there, and so are the datapaths."""
 
     name: str
     namespaces: tuple[str, ...]
@@ -132,19 +132,19 @@ class Lab:
 
 def look_at_labs() -> list[Lab]:
     """Those that are up, and those of which something is left."""
-    from netns_lab.topology import existing
+    from netns_lab.record import existing
 
     parts: dict[str, list[NetNs]] = {}
     for ns in NetNs.all_named():
         if match := _LAB_NAMESPACE.fullmatch(ns.name):
             parts.setdefault(match[1], []).append(ns)
-    datapaths = whole_datapaths()
+    datapaths = set(whole_datapaths())
     return [
         Lab(
             name=name,
             namespaces=tuple(ns.name for ns in members),
             dead=tuple(ns.name for ns in members if not ns.exists()),
-            whole=name in datapaths and existing(name) is not None,
+            whole=(lab := existing(name)) is not None and set(lab.datapath_names()) <= datapaths,
             processes=tuple(_processes(members)),
         )
         for name, members in parts.items()

@@ -33,7 +33,7 @@ from ctl.manage import add_datapath, add_port, delete_datapath, delete_port
 from ctl.netns import NetNs
 from ctl.ports import Links, VethEnd, disable_ipv6, remove_namespace
 from ctl.ufid import Ufid
-from netns_lab.build import find_leftovers
+from netns_lab.record import find_leftovers
 from tests.bpf.audit import audit, occupancy
 from tests.bpf.harness import match_of
 

@@ -9,7 +9,7 @@ from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.layers.sctp import SCTP
 
 from netns_lab.frames import Stream
-from netns_lab.topology import existing
+from netns_lab.record import existing
 from netns_lab.traffic import exchange
 from tests.lab.commands import Ctl
 

@@ -13,7 +13,8 @@ from ctl.errors import Exists, NotFound
 from ctl.ethtool import Feature
 from ctl.netns import NetNs
 from netns_lab import build as build_module
-from netns_lab.build import build, destroy, find_leftovers
+from netns_lab.build import build, destroy
+from netns_lab.record import find_leftovers
 from netns_lab.run import exec_in
 from netns_lab.topology import HOST_DEVICE, star
 

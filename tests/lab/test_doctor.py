@@ -14,7 +14,8 @@ from ctl.ethtool import Feature
 from ctl.kernel import bpffs
 from ctl.kernel.datapath import KernelDatapath
 from ctl.ports import Links, VethEnd
-from netns_lab.topology import HOST_DEVICE, existing
+from netns_lab.record import existing
+from netns_lab.topology import HOST_DEVICE
 from tests.lab.patient import Patient, shell
 
 

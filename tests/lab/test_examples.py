@@ -72,6 +72,11 @@ ctl del-flows
 ctl down
 ctl up --hosts 5 --traffic 101
 ctl down
+ctl up router --hook tc
+ctl down
+ctl up --print chain > mine.toml
+ctl --dp mine up mine.toml
+ctl --dp mine down
 ctl --dp blue down
 """
 
@@ -93,7 +98,7 @@ def test_the_examples_work(home):
     with elsewhere(net=True) as place:
         for line in SESSION.strip().splitlines():
             done = place.run(
-                "bash", "-c", line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                "bash", "-c", f"cd; {line}", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 check=False, timeout=60,
             )  # fmt: skip
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

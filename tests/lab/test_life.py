@@ -9,7 +9,8 @@ import pytest
 from ctl.netns import NetNs
 from ctl.ports import Links
 from netns_lab.bulk import tcp_transfer, udp_count
-from netns_lab.topology import HOST_DEVICE, existing
+from netns_lab.record import existing
+from netns_lab.topology import HOST_DEVICE
 from tests.lab.commands import Ctl
 
 DATAGRAMS = 10_007

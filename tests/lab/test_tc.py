@@ -11,7 +11,8 @@ from ctl.ethtool import Feature
 from ctl.ports import Links
 from netns_lab.bulk import tcp_transfer, udp_count
 from netns_lab.frames import Stream
-from netns_lab.topology import HOST_DEVICE, existing
+from netns_lab.record import existing
+from netns_lab.topology import HOST_DEVICE
 from netns_lab.traffic import exchange
 from tests.lab.commands import Ctl
 from tests.lab.test_actions import ANY, COUNT, TAGGED, V4_UDP, changed, tagged, untagged

@@ -61,13 +61,10 @@ def test_a_frame_that_arrives_otherwise_than_expected_is_a_mismatch(shared_lab):
 
 def test_a_frame_that_comes_to_another_host_is_elsewhere(shared_lab):
     """h2's MAC is what the path goes by: the stream is for h3 in name only."""
-    hosts = {h.name: h for h in shared_lab.hosts}
-    swapped = replace(
-        shared_lab,
-        hosts=tuple(
-            replace(h, mac={"h2": hosts["h3"].mac, "h3": hosts["h2"].mac}.get(h.name, h.mac)) for h in shared_lab.hosts
-        ),
-    )
+    macs = {h.name: h.mac for h in shared_lab.hosts}
+    macs |= {"h2": macs["h3"], "h3": macs["h2"]}
+    hosts = [replace(h, devices=(replace(h.devices[0], mac=macs[h.name]),)) for h in shared_lab.hosts]
+    swapped = replace(shared_lab, hosts=tuple(hosts))
     result = exchange(swapped, [Stream(src="h1", dst="h3", count=11)], timeout_s=0.2)[0]
     assert (result.received, result.elsewhere) == (0, 11)
 

@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from ctl.errors import NotFound, UsageError
 from netns_lab.frames import Stream, Trailer, build_frames, find_trailer
-from netns_lab.quiet import TRAILER_SIZE
+from netns_lab.quiet import TRAILER_SIZE, mark_of
 from netns_lab.topology import star, three_hosts
 
 KINDS = [("udp", False), ("tcp", False), ("icmp", False), ("arp", False), ("udp", True), ("tcp", True), ("icmp", True)]
@@ -54,7 +54,7 @@ def test_all_frames_of_a_stream_have_right_checksums(kind, ipv6, vlan):
     for sequence, frame in enumerate(build_frames(three_hosts(), stream, 7, 0xDEADBEEF)):
         if sequence % 65_521 > 2:
             continue
-        assert find_trailer(frame) == Trailer(run=0xDEADBEEF, sequence=sequence, stream=7)
+        assert find_trailer(frame) == Trailer(run=0xDEADBEEF, sequence=sequence, stream=7, receiver=2)
         assert len(frame) >= 60
         assert bytes(without_checksums(Ether(frame))) == frame
 
@@ -78,13 +78,13 @@ def test_frames_say_what_the_host_would_say():
     assert UDP not in frame
 
 
-@pytest.mark.parametrize("damage", [b"", b"ctl-test", b"ctl-test" + bytes(16)])
+@pytest.mark.parametrize("damage", [b"", mark_of(1), mark_of(1) + bytes(16)])
 def test_what_is_no_trailer(damage):
     assert find_trailer(bytes(60) + damage) is None
 
 
 def test_trailer_is_found_with_padding_behind_it():
-    trailer = Trailer(run=1, sequence=2, stream=3)
+    trailer = Trailer(run=1, sequence=2, stream=3, receiver=4)
     assert find_trailer(bytes(42) + trailer.pack() + bytes(9)) == trailer
 
 

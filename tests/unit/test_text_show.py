@@ -119,9 +119,10 @@ def test_empty_action_list():
 def test_json_row():
     tagged = "eth_type(0x8100),vlan(vid=5),encap(eth_type(0x0800),ipv4(frag=no))"
     text = f"{UFID},in_port(1),eth(src=02:00:00:00:00:01),{tagged}"
-    row = flow_row(flow(text, packets=1, bytes=60, used_ms=NOW - 5, tcp_flags=2), NOW)
+    row = flow_row(flow(text, packets=1, bytes=60, used_ms=NOW - 5, tcp_flags=2), NOW, "lab")
     ipv4 = {"src": "0.0.0.0", "dst": "0.0.0.0", "proto": 0, "tos": 0, "ttl": 0}
     assert row == {
+        "datapath": "lab",
         "ufid": str(UFID).removeprefix("ufid:"),
         "key": {
             "recirc_id": 0,
