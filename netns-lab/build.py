@@ -102,8 +102,8 @@ def _lay_cables(topology: Topology) -> None:
             links.create_veth(ends[0], ends[1], there)
         for ns, end in ((here, one), (there, other)):
             _prepare_port(topology, ns, port_device(end.port))
-            # The other end's datapath may send by XDP, and looks for a peer that polls before this end has a program.
-            ethtool.switch(ns, port_device(end.port), on=(Feature.GRO,))
+            # To the other end's datapath this is a peer, which it looks at before there is a program here.
+            _set_offloads(topology, ns, port_device(end.port))
 
 
 def _prepare_port(topology: Topology, ns: NetNs, device: str) -> None:
