@@ -41,9 +41,9 @@ INLINE struct verdict act_end(int code)
 INLINE void act_count(const struct scratch *s, struct dp_stats *dp, struct verdict v)
 {
 	struct port_stats *port = stats_port(v.reason ? s->in_port : v.out_port);
-	__u32 reason = v.reason;
+	__u64 reason = opaque(v.reason);
 
-	if (reason != DROP_NONE && reason < DROP_REASONS)
+	if (v.reason != DROP_NONE && reason < DROP_REASONS)
 		dp->drops[reason]++;
 	if (port && reason != DROP_NONE)
 		port->rx_dropped++;

@@ -30,6 +30,18 @@ INLINE void cursor_skip(struct cursor *c, __u32 size)
 }
 
 /*
+ * The same number, of which the compiler no longer knows anything.
+ *
+ * Verifier: a bound holds for the register that was compared, and old ones (6.1) learn nothing from a
+ * comparison with zero.  What this returns is compared and used as it is written.
+ */
+INLINE __u64 opaque(__u64 number)
+{
+	asm volatile("" : "+r"(number));
+	return number;
+}
+
+/*
  * Stand where the cursor stands, somewhere in the first "reach" bytes behind start, a power of two.
  *
  * Verifier: paths that arrive at one place with different offsets are followed separately from there

@@ -100,12 +100,13 @@ INLINE long hook_store(hook_ctx *ctx, __u32 at, const void *from, __u32 size)
 INLINE long hook_copy_out(hook_ctx *ctx, void *to, __u64 size)
 {
 	struct vlan_beside tag = hook_tag(ctx);
-	__u64 rest = size - sizeof(tag);
+	__u64 last = opaque(size - 1), last_of_rest = opaque(last - sizeof(tag));
 
 	if (!tag.tpid)
-		return tc_load_bytes(ctx, 0, to, size);
-	asm volatile("" : "+r"(rest));	/* the verifier has to see the bounds of this number, not of size */
-	if (!rest || rest > UPCALL_PACKET_MAX - sizeof(tag) || tc_load_bytes(ctx, 0, to + sizeof(tag), rest))
+		return last < UPCALL_PACKET_MAX ? tc_load_bytes(ctx, 0, to, last + 1) : -1;
+	if (last_of_rest >= UPCALL_PACKET_MAX - sizeof(tag))
+		return -1;
+	if (tc_load_bytes(ctx, 0, to + sizeof(tag), last_of_rest + 1))
 		return -1;
 	if (tc_load_bytes(ctx, 0, to, 12))
 		return -1;
@@ -184,12 +185,12 @@ INLINE int hook_send(hook_ctx *ctx, __u32 port, __u32 ifindex)
 INLINE enum drop_reason hook_send_cut(hook_ctx *ctx, __u32 ifindex, __u64 cut)
 {
 	struct upcall_buffer *buffer = map_at(MAP(MAP_UPCALL_BUFFER), 0);
-	__u32 size = ctx->len;
+	__u64 size = ctx->len, last = opaque(cut - 1);
 	long sent;
 
-	asm volatile("" : "+r"(cut));	/* bounds for the verifier, in the register that is used */
-	if (!buffer || ctx->gso_size || !cut || cut > UPCALL_PACKET_MAX || cut >= size)
+	if (!buffer || ctx->gso_size || last >= UPCALL_PACKET_MAX || cut >= size)
 		return DROP_TRUNC;
+	cut = last + 1;
 	if (tc_load_bytes(ctx, size - cut, buffer->packet, cut) || tc_change_tail(ctx, size - cut, 0))
 		return DROP_TRUNC;
 	sent = tc_clone_redirect(ctx, ifindex, 0);

@@ -65,7 +65,9 @@ INLINE __u64 hook_size(hook_ctx *ctx)
 /* The first bytes of the frame as it is on the wire, 1 to UPCALL_PACKET_MAX. */
 INLINE long hook_copy_out(hook_ctx *ctx, void *to, __u64 size)
 {
-	return xdp_load_bytes(ctx, 0, to, size);
+	__u64 last = opaque(size - 1);
+
+	return last < UPCALL_PACKET_MAX ? xdp_load_bytes(ctx, 0, to, last + 1) : -1;
 }
 
 INLINE struct vlan_beside hook_tag(hook_ctx *ctx)

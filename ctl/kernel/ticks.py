@@ -1,8 +1,10 @@
 """How the kernel's tick counter, by which flows are stamped, relates to CLOCK_MONOTONIC.
 
 Reading the counter costs the program nothing, reading the time some 15 ns for each packet.  The kernel
-adds one to the counter for every 1/HZ seconds of CLOCK_MONOTONIC, so two numbers, measured once when a
-datapath is made, turn a stamp into a time; the result is at most a tick older than the packet.
+adds one to the counter for every 1/HZ seconds of CLOCK_MONOTONIC, so two numbers, found out once when a
+datapath is made, turn a stamp into a time; the result is at most a tick older than the packet.  The length
+of a tick is what the kernel's coarse clocks have as their resolution: on a machine that is busy with others
+it cannot be measured in a few ticks.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Final, NamedTuple
 
 from ctl.errors import Failure
 
-RATES: Final = (100, 250, 300, 1000)  # CONFIG_HZ
+_CLOCK_MONOTONIC_COARSE: Final = 6  # <linux/time.h>
 _EDGES: Final = 3
 _LIMIT_S: Final = 2.0
 _WRAP: Final = 1 << 64
@@ -43,12 +45,17 @@ def measure() -> Ticks:
 
     fd = program.load_xdp("clock_pair", compiler.bytecode("clock_pair")[0], {})
     try:
-        return fit(lambda: _sample(fd), time.monotonic() + _LIMIT_S)
+        return fit(lambda: _sample(fd), tick_ns(), time.monotonic() + _LIMIT_S)
     finally:
         os.close(fd)
 
 
-def fit(sample: Callable[[], Sample], deadline: float = float("inf")) -> Ticks:
+def tick_ns() -> int:
+    """Nanoseconds in a tick of this kernel."""
+    return round(time.clock_getres(_CLOCK_MONOTONIC_COARSE) * 1e9)
+
+
+def fit(sample: Callable[[], Sample], tick_ns: int, deadline: float = float("inf")) -> Ticks:
     """From samples around the moments at which the counter moves.
 
     Interruptions make such a moment seem late, never early: of several the earliest is right.
@@ -62,9 +69,6 @@ def fit(sample: Callable[[], Sample], deadline: float = float("inf")) -> Ticks:
         before = now
         if time.monotonic() > deadline:
             raise Failure("the kernel's tick counter does not move")
-    (first, start), (last, end) = edges[0], edges[-1]
-    measured = (end - start) / (last - first)
-    tick_ns = min((round(1e9 / rate) for rate in RATES), key=lambda tick: abs(tick - measured))
     return Ticks(tick_ns, min((at - counter * tick_ns) % _WRAP for counter, at in edges))
 
 

@@ -169,7 +169,7 @@ def empty_cost():
 @pytest.mark.parametrize(
     ("size", "make"), [(SizeClass.SIZE_S, numbered), (SizeClass.SIZE_M, numbered_v6)], ids=["class S", "class M"]
 )
-def test_a_full_datapath_takes_no_more_than_predicted(empty_cost, size, make):
+def test_a_full_datapath_takes_no_more_than_predicted(empty_cost, size, make, require):
     """The kernel charges elements before rounding; whatever it charges must be within the prediction."""
     predicted = flow_cost(FULL)[size]
     with make_bench(FULL, 1) as made:
@@ -178,6 +178,7 @@ def test_a_full_datapath_takes_no_more_than_predicted(empty_cost, size, make):
         with pytest.raises(CtlError):
             made.datapath.flow_new(make(FULL), DROP, ufid_of(FULL))
         after = charged(made.datapath)
+        require(after != before, "this kernel does not count what a map holds, as Linux 6.4 and later do")
         assert size_class(next(made.datapath.flow_dump()).match.mask) == size
         table = MapId.MAP_FLOWS_S if size == SizeClass.SIZE_S else MapId.MAP_FLOWS_M
         grown = {map_id: after[map_id] - before[map_id] for map_id in after if after[map_id] != before[map_id]}

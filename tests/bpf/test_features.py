@@ -7,7 +7,8 @@ from ctl.kernel import features, grace, libbpf, program
 
 
 @pytest.fixture(autouse=True)
-def no_memory():
+def no_memory(monkeypatch):
+    monkeypatch.delenv("CTL_WITHOUT", raising=False)
     features.is_there.cache_clear()
     yield
     features.is_there.cache_clear()

@@ -14,6 +14,12 @@ OUT7 = (Output(7),)
 
 
 @pytest.fixture
+def asked(require):
+    """Devices say whether they take redirects."""
+    require(features.has("xdp_features"), "this kernel does not say what a device takes, as Linux 6.3 and later do")
+
+
+@pytest.fixture
 def deaf(datapath):
     """A veth whose peer does not poll."""
     with Links(datapath.netns) as links:
@@ -25,6 +31,7 @@ def deaf(datapath):
         links.delete("p7")
 
 
+@pytest.mark.usefixtures("asked")
 def test_flows_follow_a_port_that_comes_and_goes(bench, datapath, deaf):
     """Those to other ports stay where they are."""
     frames = [udp_frame(0x0A000000 + number) for number in range(3)]
@@ -40,6 +47,7 @@ def test_flows_follow_a_port_that_comes_and_goes(bench, datapath, deaf):
     assert [datapath.flow_get(numbered(n).key).not_xdp for n in range(3)] == [None] * 3
 
 
+@pytest.mark.usefixtures("asked")
 def test_a_changed_flow_is_placed_again(datapath, deaf):
     attach.attach(datapath, deaf, 7)
     key = datapath.flow_new(match_of(in_port=1), OUT7).match.key
@@ -47,6 +55,7 @@ def test_a_changed_flow_is_placed_again(datapath, deaf):
     assert datapath.flow_set(key, OUT7).not_xdp == WHY
 
 
+@pytest.mark.usefixtures("asked")
 def test_a_veth_takes_redirects_when_its_peer_polls(datapath, deaf):
     namespace = datapath.netns
     ifindex = namespace.ifindex(deaf)
@@ -59,8 +68,7 @@ def test_a_veth_takes_redirects_when_its_peer_polls(datapath, deaf):
     assert redirect.is_taken(namespace, deaf, ifindex)
 
 
-def test_where_devices_cannot_be_asked_the_driver_decides(datapath, deaf, monkeypatch, require):
-    require(features.is_there("xdp_features"), "this kernel cannot be asked either")
+def test_where_devices_cannot_be_asked_the_driver_decides(datapath, deaf, monkeypatch):
     namespace = datapath.netns
     monkeypatch.setenv("CTL_WITHOUT", "xdp_features")
     assert redirect.is_taken(namespace, deaf, namespace.ifindex(deaf))

@@ -11,7 +11,7 @@ from ctl import abi, ethtool, netlink
 from ctl.action import Hash, HashAlgorithm, Output, PushVlan, Recirc, Set, Trunc, Userspace
 from ctl.errors import Exists, NotFound
 from ctl.execute import hash_key
-from ctl.kernel import attach, bpffs, clsact, libbpf, lifecycle
+from ctl.kernel import attach, bpffs, clsact, features, libbpf, lifecycle
 from ctl.kernel.maps import Sizes
 from ctl.kernel.ring import UpcallReader
 from ctl.packet import extract
@@ -56,17 +56,27 @@ def test_what_xdp_leaves_to_tc_is_not_counted(bench, datapath, counted):
     assert counted() == {"hit": 1, "mask_hit": 1, **arrival, **left}
 
 
-def test_where_nothing_can_be_noted_a_whole_walk_is_left_all_the_same(bench, datapath):
+@pytest.fixture
+def crowd(bench):
+    """So many bytes of metadata that a note does not fit; older kernels take no more than 32 in all."""
+    try:
+        bench.run(FRAME, meta=200)
+    except OSError:
+        return 32
+    return 200
+
+
+def test_where_nothing_can_be_noted_a_whole_walk_is_left_all_the_same(bench, datapath, crowd):
     datapath.flow_new(EVERYTHING, COPIES)
-    assert bench.run(FRAME, meta=200).verdict == XDP_PASS
+    assert bench.run(FRAME, meta=crowd).verdict == XDP_PASS
 
 
-def test_where_nothing_can_be_noted_half_a_walk_is_lost_and_says_so(bench, datapath, counted):
+def test_where_nothing_can_be_noted_half_a_walk_is_lost_and_says_so(bench, datapath, counted, crowd):
     datapath.flow_new(match_of(in_port=1, recirc_id=0), (Recirc(1),))
     datapath.flow_new(match_of(in_port=1, recirc_id=1), COPIES)
     assert bench.run(FRAME).verdict == XDP_PASS
     before = counted()
-    assert bench.run(FRAME, meta=200).verdict == XDP_DROP
+    assert bench.run(FRAME, meta=crowd).verdict == XDP_DROP
     gained = {name: count - before.get(name, 0) for name, count in counted().items()}
     assert (gained["drop_hand_over"], gained["hit"], gained["rx_packets_1"], gained["rx_dropped_1"]) == (1, 2, 1, 1)
 
@@ -101,7 +111,7 @@ def test_a_port_on_either_hook_leaves_nothing_behind(datapath, tc_only):
     try:
         assert attach.attach(datapath, "p3", 3, tc_only=tc_only).hook == ("tc" if tc_only else "xdp/native")
         pins = [bpffs.link(datapath.name, 3).exists(), bpffs.tc_link(datapath.name, 3).exists()]
-        assert pins == [not tc_only, True]
+        assert pins == [not tc_only, features.has("tcx")]
         attach.detach(datapath, 3)
         assert not bpffs.link(datapath.name, 3).exists()
         assert not bpffs.tc_link(datapath.name, 3).exists()
