@@ -134,4 +134,4 @@ def test_up_after_a_kill_half_way(ctl):
     assert eventually(lambda: len(everything_of(ctl.name)["namespaces"]) > PORTS)
     process.kill()
     process.wait()
-    assert f"repaired lab {ctl.name}: an interrupted command left namespace " in ctl("up", "--no-traffic").err
+    assert f"repaired lab {ctl.name}: an interrupted command left " in ctl("up", "--no-traffic").err
