@@ -166,7 +166,7 @@ class World:
 
     def __init__(self, name):
         self.name = name
-        self.home, self.far = (NetNs.named(f"ctl-{name}-{part}") for part in ("home", "far"))
+        self.home, self.far = (NetNs.named(f"ctl-{name}_w-{part}") for part in ("home", "far"))
         self.lab = f"{name}x"
         self.strays = []
         self._sockets = {}

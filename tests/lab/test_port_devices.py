@@ -98,7 +98,7 @@ def test_a_device_that_moved_is_no_port_although_it_got_the_ifindex_of_one(world
     ctl("del-if", "p1")
     ctl("add-if", f"p1,netns={world.home.name},port_no=1,hook={hook}")
     wanted, own = world.home.ifindex("p2"), world.home.ifindex("p1")
-    elsewhere = NetNs.named(f"ctl-{world.name}-else")
+    elsewhere = NetNs.named(f"ctl-{world.name}_w-else")
     elsewhere.create()
     try:
         for index in range(2, wanted):  # p1's own among them, so that it gets the next one
@@ -129,7 +129,7 @@ def test_a_device_that_moved_is_no_port_although_it_got_the_ifindex_of_one(world
 
 
 def test_a_moved_device_that_is_back_is_its_port_again(world, ctl):
-    elsewhere = NetNs.named(f"ctl-{world.name}-else")
+    elsewhere = NetNs.named(f"ctl-{world.name}_w-else")
     elsewhere.create()
     try:
         in_ns(world.home, "ip", "link", "set", "p3", "netns", elsewhere.name)
@@ -165,7 +165,7 @@ def test_a_new_device_with_the_ifindex_of_one_that_is_gone_gets_no_frame(world, 
 
 
 def test_without_the_ports_namespace_everything_can_still_be_removed(world):
-    name, gone = f"e{os.getpid()}", NetNs.named(f"ctl-{world.name}-gone")
+    name, gone = f"e{os.getpid()}", NetNs.named(f"ctl-{world.name}_w-gone")
     ctl = Ctl(name)
     gone.create()
     try:
