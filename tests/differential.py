@@ -29,6 +29,8 @@ from tests.golden.packets import GOLDEN
 from tests.unit.strategies import sets
 
 MAX_FLOWS, MAX_MASKS = 7, 4
+TPIDS = (b"\x81\x00", b"\x88\xa8")
+SHORTEST_TAGGED = 14 + 4 + 2  # of which skb_vlan_untag takes a tag: what it moves behind it is one type more
 VERDICTS = {"xdp": (XDP_DROP, XDP_REDIRECT), "tc": (TC_SHOT, TC_REDIRECT)}  # ended, sent
 
 
@@ -109,13 +111,23 @@ class Pair:
         return "tc", self._on_tc(ran.frame[NOTE_SIZE:], in_port, "dp_tc_again" if note.passes else "dp_tc")
 
     def _on_tc(self, frame, in_port, entry):
-        """A test run takes no frame that ends before its IP header does: nothing can be said of such a case."""
+        """A test run takes no frame that ends before its IP header does: nothing can be said of such a case.
+
+        Nor of a copy that comes back with its tag cut short.  A test run leaves a tag in the bytes, and the kernel
+        takes it from there when the copy comes in, or loses the copy; a real frame's was beside it all along.
+        """
+        if frame[12:14] in TPIDS and len(frame) < SHORTEST_TAGGED and self._sends_copies_back():
+            reject()
         try:
             return self._bench.run_tc(frame, in_port, entry=entry)
         except OSError as e:
             if e.errno != errno.EINVAL or len(frame) >= 14 + 40:
                 raise
             reject()
+
+    def _sends_copies_back(self):
+        lists = [flow.actions for flow in self.model.flow_dump()]
+        return any(isinstance(action, Recirc) for listed in lists for action in listed[:-1])
 
 
 @contextmanager
@@ -127,7 +139,7 @@ def pair(*, tc_only=False):
 
 def bare(frame):
     """A frame without its VLAN tags."""
-    while len(frame) >= 18 and frame[12:14] in (b"\x81\x00", b"\x88\xa8"):
+    while len(frame) >= 18 and frame[12:14] in TPIDS:
         frame = frame[:12] + frame[16:]
     return frame
 
