@@ -109,6 +109,7 @@ def delete_datapath(name: str, timeout_s: float = 10.0, tell: Tell = _silent) ->
     lifecycle.check_name(name)
     with begun(subject(name), timeout_s, tell) as steps:
         if name not in bpffs.names():
+            bpffs.unmount_if_ours()  # an add-dp that was killed early has come no further than that
             if steps.was_left:
                 return  # that is what was begun, and it is done now
             raise bpffs.absent(name)
