@@ -2,7 +2,6 @@
 
 import os
 import struct
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -27,6 +26,7 @@ from tests.bpf.harness import (
     udp_frame,
 )
 from tests.bpf.harness import bench as make_bench
+from tests.waiting import eventually
 
 FRAME = udp_frame(0x0A000007)
 EVERYTHING = match_of(in_port=1, l2_kind=1)
@@ -263,12 +263,3 @@ def trivial_program():
         yield fd
     finally:
         os.close(fd)
-
-
-def eventually(fact, timeout_s=2.0):
-    deadline = time.monotonic() + timeout_s
-    while not fact():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.001)
-    return True

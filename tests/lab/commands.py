@@ -1,8 +1,10 @@
 """Running `ctl` as a user does: as a process, with its output and exit status."""
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -17,6 +19,15 @@ class Outcome:
     @property
     def lines(self):
         return self.out.splitlines()
+
+
+@contextmanager
+def lab_up(letter, *options):
+    """A lab within the block.  Its name begins with a letter that no other module has."""
+    command = Ctl(f"{letter}{os.getpid()}")
+    command("up", "--no-traffic", *options)
+    yield command
+    command("down")
 
 
 class Ctl:

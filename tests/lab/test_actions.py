@@ -1,7 +1,5 @@
 """Every action on real packets between hosts, compared with scapy's idea of the result."""
 
-import os
-
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -11,7 +9,7 @@ from scapy.layers.sctp import SCTP
 from netns_lab.frames import Stream
 from netns_lab.record import existing
 from netns_lab.traffic import exchange
-from tests.lab.commands import Ctl
+from tests.lab.commands import lab_up
 
 COUNT = 23
 NEW_SRC, NEW_DST = "02:00:00:00:00:aa", "02:00:00:00:00:bb"
@@ -19,10 +17,8 @@ NEW_SRC, NEW_DST = "02:00:00:00:00:aa", "02:00:00:00:00:bb"
 
 @pytest.fixture(scope="module")
 def lab():
-    command = Ctl(f"a{os.getpid()}")
-    command("up", "--no-traffic")
-    yield command
-    command("down")
+    with lab_up("a") as command:
+        yield command
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Devices behind ports: such as take nothing from XDP, and what they lose themselves."""
 
-import os
 import re
 import subprocess
 
@@ -11,7 +10,7 @@ from netns_lab.frames import Stream
 from netns_lab.record import existing
 from netns_lab.topology import HOST_DEVICE
 from netns_lab.traffic import exchange
-from tests.lab.commands import Ctl
+from tests.lab.commands import lab_up
 from tests.lab.test_actions import ANY
 
 COUNT = 23
@@ -19,10 +18,8 @@ COUNT = 23
 
 @pytest.fixture(scope="module")
 def lab():
-    command = Ctl(f"w{os.getpid()}")
-    command("up", "--no-traffic")
-    yield command
-    command("down")
+    with lab_up("w") as command:
+        yield command
 
 
 @pytest.fixture

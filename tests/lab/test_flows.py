@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.lab.commands import Ctl
+from tests.lab.commands import Ctl, lab_up
 
 UFID = "ufid:0a0b0c0d-0000-0000-0000-000000000001"
 KEY = "in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0)"
@@ -15,10 +15,8 @@ KEY = "in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0)"
 
 @pytest.fixture(scope="module")
 def lab():
-    command = Ctl(f"f{os.getpid()}")
-    command("up", "--hosts", "2", "--no-traffic")
-    yield command
-    command("down")
+    with lab_up("f", "--hosts", "2") as command:
+        yield command
 
 
 @pytest.fixture

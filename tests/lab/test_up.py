@@ -11,6 +11,7 @@ import pytest
 
 from ctl.kernel import libbpf
 from tests.lab.commands import Ctl
+from tests.waiting import eventually
 
 PORTS = 3
 KINDS = 4
@@ -54,16 +55,6 @@ def alive(ids):
         if subprocess.run(["bpftool", kinds[kind], "show", "id", number], capture_output=True, check=False).returncode
         == 0
     }
-
-
-def eventually(fact, timeout_s=5.0):
-    """Whether a fact comes true in time; the kernel frees programs and maps a moment after the last reference."""
-    deadline = time.monotonic() + timeout_s
-    while not fact():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_up_sends_traffic_and_lists_flows_by_ufid(ctl):
