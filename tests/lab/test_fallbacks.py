@@ -14,7 +14,7 @@ DIFFERENTIAL = "tests/bpf/test_differential.py"
 HAMMER = "tests/bpf/test_hammer.py"
 
 RUNS = {
-    "as Debian's 6.1": ("tcx,may_goto,xdp_features", ["tests/lab/test_tc.py", "tests/bpf/test_tc.py"]),
+    "as Debian's 6.1": ("tcx,may_goto,xdp_features,device_netns", ["tests/lab/test_tc.py", "tests/bpf/test_tc.py"]),
     "as Ubuntu's 6.8": (
         "may_goto",
         [
