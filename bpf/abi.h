@@ -104,7 +104,9 @@ enum drop_reason {
 	DROP_HAND_OVER = 13,		/* recirculated to actions that need the tc hook, and the device takes no note along */
 	DROP_TRUNC = 14,		/* a copy that trunc cannot cut: from a frame in segments, or by over 16384 bytes */
 	DROP_DEFERRED = 15,		/* a copy that was to be recirculated, and the kernel's queue took it not */
-	DROP_REASONS = 16,
+	DROP_METER = 16,		/* a meter said that there are too many */
+	DROP_TTL = 17,			/* dec_ttl had nothing left to take, and its list ended without an output */
+	DROP_REASONS = 24,
 };
 
 /* Per CPU. */
@@ -116,7 +118,7 @@ struct dp_stats {
 	__u64 stale;			/* hash hits refused by the record */
 	__u64 upcalls;			/* packets handed to userspace, for a miss or by an action */
 	__u64 upcalls_lost;		/* not handed over: nobody listens, or the ring was full */
-	__u64 drops[16];		/* by enum drop_reason; DROP_REASONS */
+	__u64 drops[24];		/* by enum drop_reason; DROP_REASONS */
 };
 
 /* Per CPU, by port number. */

@@ -42,6 +42,18 @@ enum action_type {
 	ACTION_USERSPACE = 12,		/* arg: pid; wide: enum userspace_bits; operand: userdata */
 	ACTION_SET_MARK = 13,		/* arg: value; wide: mask */
 	ACTION_SET_PRIORITY = 14,	/* arg: value; wide: mask */
+	ACTION_PUSH_MPLS = 15,
+	ACTION_POP_MPLS = 16,
+	ACTION_SET_MPLS = 17,
+	ACTION_SET_ARP = 18,
+	ACTION_SET_ICMP = 19,
+	ACTION_SET_ND = 20,
+	ACTION_SAMPLE = 21,
+	ACTION_CLONE = 22,
+	ACTION_CHECK_PKT_LEN = 23,
+	ACTION_DEC_TTL = 24,
+	ACTION_METER = 25,
+	ACTION_PSAMPLE = 26,
 };
 
 /* Which bits "flags" of a unit has. */

@@ -46,6 +46,18 @@ class ActionType(IntEnum):
     ACTION_USERSPACE = 12
     ACTION_SET_MARK = 13
     ACTION_SET_PRIORITY = 14
+    ACTION_PUSH_MPLS = 15
+    ACTION_POP_MPLS = 16
+    ACTION_SET_MPLS = 17
+    ACTION_SET_ARP = 18
+    ACTION_SET_ICMP = 19
+    ACTION_SET_ND = 20
+    ACTION_SAMPLE = 21
+    ACTION_CLONE = 22
+    ACTION_CHECK_PKT_LEN = 23
+    ACTION_DEC_TTL = 24
+    ACTION_METER = 25
+    ACTION_PSAMPLE = 26
 
 
 class ActionFlag(IntEnum):
@@ -136,7 +148,9 @@ class DropReason(IntEnum):
     DROP_HAND_OVER = 13
     DROP_TRUNC = 14
     DROP_DEFERRED = 15
-    DROP_REASONS = 16
+    DROP_METER = 16
+    DROP_TTL = 17
+    DROP_REASONS = 24
 
 
 class PortKind(IntEnum):
@@ -500,7 +514,7 @@ class MaskEntry(Structure):
 
 
 class DpStats(Structure):
-    """struct dp_stats: 184 bytes."""
+    """struct dp_stats: 248 bytes."""
 
     _fields_ = (
         ("hit", c_uint64),
@@ -510,7 +524,7 @@ class DpStats(Structure):
         ("stale", c_uint64),
         ("upcalls", c_uint64),
         ("upcalls_lost", c_uint64),
-        ("drops", c_uint64 * 16),
+        ("drops", c_uint64 * 24),
     )
 
 
@@ -784,4 +798,4 @@ BTF_IDS: Final[dict[str, int]] = {
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x1a8b0c23
+LAYOUT: Final = 0xb5c19214

@@ -2,20 +2,28 @@
 
 Numbers are those that people write (a TCI of 0x1005, a port of 80), with no byte order.  What a list
 must be is in `ctl.validate_actions`, how it is written in `ctl.text`, where it can run in `ctl.placement`.
+
+All actions of the OVS interface are here.  Those that this datapath does not execute yet (`NOT_EXECUTED`)
+are read, printed and encoded like the others, and refused when a flow is to be installed with one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Final
 
 from ctl import fields
+from ctl.headers import Nsh, Tunnel
 
 MAX_ACTIONS: Final = 64  # most actions in a list
+MAX_DEPTH: Final = 16  # most lists within one another
 
 # Sections that `Set` may change; and their leaves that no set changes, because a flow is found by them.
-SETTABLE: Final = ("skb_priority", "skb_mark", "eth", "ipv4", "ipv6", "tcp", "udp", "sctp")
+SETTABLE: Final = (
+    "skb_priority", "skb_mark", "eth", "ipv4", "ipv6", "arp", "mpls", "tcp", "udp", "sctp", "icmp", "icmpv6", "nd",
+)  # fmt: skip
 NEVER_SET: Final = frozenset({"ip_proto", "ip_frag"})
 
 
@@ -63,7 +71,7 @@ class PopVlan:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """Change header fields.  ``value`` and ``mask`` have a number for each row of the section.
+    """Change header fields.  ``value`` and ``mask`` have a number for each of `fields.SET_ROWS` of the section.
 
     Without a mask (None) it is a plain set, which writes the whole section.  A mask of all ones says the
     same and becomes None, so that one meaning has one form.  KeyError for an unknown section.
@@ -74,7 +82,7 @@ class Set:
     mask: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.mask == tuple(row.full for row in fields.SECTIONS[self.section]):
+        if self.mask == tuple(row.full for row in fields.SET_ROWS[self.section]):
             object.__setattr__(self, "mask", None)
 
     @property
@@ -86,9 +94,10 @@ class Set:
         """By leaf of the key: the bits to write, and a mask that says which; leaves that stay are left out.
 
         Masks are no wider than the field (20 bits of ipv6_label).  `NEVER_SET` leaves never occur: of the
-        protocol and the fragment kind, a plain set repeats those that the flow has.
+        protocol and the fragment kind, a plain set repeats those that the flow has.  Not for mpls, whose rows
+        share one leaf.
         """
-        rows = fields.SECTIONS[self.section]
+        rows = fields.SET_ROWS[self.section]
         mask = tuple(row.full for row in rows) if self.mask is None else self.mask
         trios = zip(rows, self.value, mask, strict=True)
         return {row.leaf: (value & bits, bits) for row, value, bits in trios if bits and row.leaf not in NEVER_SET}
@@ -134,7 +143,232 @@ class Userspace:
     actions: bool = False
 
 
-Action = Output | Drop | PushVlan | PopVlan | Set | Recirc | Hash | Trunc | Userspace
+@dataclass(frozen=True, slots=True)
+class PushMpls:
+    """Put a label before the layer 3 header; ``ethertype`` (0x8847, 0x8848) becomes the frame's type.
+
+    ``lse`` is the label stack entry (RFC 3032): label << 12 | tc << 9 | bottom of stack << 8 | ttl.
+    """
+
+    name: ClassVar[str] = "push_mpls"
+    lse: int
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopMpls:
+    """Take the outer label away; ``ethertype`` is that of what stands behind it."""
+
+    name: ClassVar[str] = "pop_mpls"
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddMpls:
+    """As push_mpls, or (``l3`` False) before the Ethernet header, where the result is a layer 3 packet."""
+
+    name: ClassVar[str] = "add_mpls"
+    lse: int
+    ethertype: int
+    l3: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Carry out a list on a copy of ``probability`` of 2^32 - 1 packets, chosen at random."""
+
+    name: ClassVar[str] = "sample"
+    probability: int
+    actions: Actions
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Carry out a list on a copy: what it changes, the packet does not see."""
+
+    name: ClassVar[str] = "clone"
+    actions: Actions
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPktLen:
+    """Carry out one of two lists on a copy, by the size of the frame: greater than ``size`` bytes, or not."""
+
+    name: ClassVar[str] = "check_pkt_len"
+    size: int
+    greater: Actions
+    less_equal: Actions
+
+
+@dataclass(frozen=True, slots=True)
+class DecTtl:
+    """Lower TTL or hop limit by one.  A packet whose TTL is 1 or 0 has this list for its rest instead."""
+
+    name: ClassVar[str] = "dec_ttl"
+    actions: Actions
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Drop the packet if the meter of that number says that there are too many.  No such meter: it passes."""
+
+    name: ClassVar[str] = "meter"
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Psample:
+    """Send a copy to those who listen to a sampling group; ``cookie`` has 1 to 16 octets."""
+
+    name: ClassVar[str] = "psample"
+    group: int
+    cookie: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushEth:
+    """Give a layer 3 packet an Ethernet header."""
+
+    name: ClassVar[str] = "push_eth"
+    src: int
+    dst: int
+
+
+@dataclass(frozen=True, slots=True)
+class PopEth:
+    """Take the Ethernet header away."""
+
+    name: ClassVar[str] = "pop_eth"
+
+
+@dataclass(frozen=True, slots=True)
+class SetTunnel:
+    """Give the packet the tunnel that an output to a tunnel port sends it through."""
+
+    name: ClassVar[str] = "set(tunnel)"
+    tunnel: Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class SetNsh:
+    """Change fields of a network service header.  ``mask`` None: a plain set."""
+
+    name: ClassVar[str] = "set(nsh)"
+    nsh: Nsh
+    mask: Nsh | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushNsh:
+    """Put a network service header (RFC 8300) before the packet."""
+
+    name: ClassVar[str] = "push_nsh"
+    nsh: Nsh
+
+
+@dataclass(frozen=True, slots=True)
+class PopNsh:
+    """Take the network service header away."""
+
+    name: ClassVar[str] = "pop_nsh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nat:
+    """Address translation of a ct action.  ``which``: "src", "dst", or None to translate as the connection says.
+
+    Addresses have 4 or 16 octets; of a range both ends are there, of a single one the first.  Ports likewise.
+    """
+
+    which: str | None = None
+    first: bytes | None = None
+    last: bytes | None = None
+    first_port: int | None = None
+    last_port: int | None = None
+    persistent: bool = False
+    hash: bool = False
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ct:
+    """Send the packet through connection tracking.  ``mark`` and ``label``: value and mask."""
+
+    name: ClassVar[str] = "ct"
+    commit: bool = False
+    force: bool = False
+    zone: int = 0
+    mark: tuple[int, int] | None = None
+    label: tuple[int, int] | None = None
+    helper: str | None = None
+    timeout: str | None = None
+    eventmask: int | None = None
+    nat: Nat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CtClear:
+    """Forget what connection tracking said."""
+
+    name: ClassVar[str] = "ct_clear"
+
+
+@dataclass(frozen=True, slots=True)
+class TnlPush:
+    """Put ``header`` before the frame (OVS's userspace datapath): it goes out of ``out_port``."""
+
+    name: ClassVar[str] = "tnl_push"
+    tnl_port: int
+    out_port: int
+    tnl_type: int
+    header: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TnlPop:
+    """Hand the frame to a tunnel port, which takes its outer headers away (OVS's userspace datapath)."""
+
+    name: ClassVar[str] = "tnl_pop"
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LbOutput:
+    """Send the packet out of one of the ports of a bond (OVS's userspace datapath)."""
+
+    name: ClassVar[str] = "lb_output"
+    bond: int
+
+
+Action = (
+    Output | Drop | PushVlan | PopVlan | Set | Recirc | Hash | Trunc | Userspace
+    | PushMpls | PopMpls | AddMpls | Sample | Clone | CheckPktLen | DecTtl | Meter | Psample
+    | PushEth | PopEth | SetTunnel | SetNsh | PushNsh | PopNsh | Ct | CtClear | TnlPush | TnlPop | LbOutput
+)  # fmt: skip
 
 # In the order of their execution; the empty list drops.
 Actions = tuple[Action, ...]
+
+# Read, printed and encoded, but not carried out by any datapath of this project yet.
+NOT_EXECUTED: Final = (
+    PushEth, PopEth, SetTunnel, SetNsh, PushNsh, PopNsh, Ct, CtClear, TnlPush, TnlPop, LbOutput,
+)  # fmt: skip
+
+
+def nested(action: Action) -> tuple[Actions, ...]:
+    """The lists that an action has inside."""
+    match action:
+        case Sample() | Clone() | DecTtl():
+            return (action.actions,)
+        case CheckPktLen():
+            return action.greater, action.less_equal
+        case _:
+            return ()
+
+
+def walk(actions: Actions) -> Iterator[Action]:
+    """Every action of a list, each before those of the lists that it has inside."""
+    for action in actions:
+        yield action
+        for inner in nested(action):
+            yield from walk(inner)

@@ -156,6 +156,11 @@ SECTIONS: Final[dict[str, tuple[Field, ...]]] = {
     for section in dict.fromkeys(row.section for row in ROWS)
 }
 
+# The rows that a set action has a number for: of a section that repeats its sub-fields, those of one group.
+SET_ROWS: Final[dict[str, tuple[Field, ...]]] = {
+    section: tuple(row for row in rows if not row.group) for section, rows in SECTIONS.items()
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Tag:

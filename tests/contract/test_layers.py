@@ -17,6 +17,7 @@ ROOMS = [
     "ctl.abi",
     "ctl.ufid",
     "ctl.fields",
+    "ctl.headers",
     "ctl.action",
     "ctl.flow",
     "ctl.validate",
