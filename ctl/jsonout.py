@@ -26,17 +26,24 @@ have `"eth_type": 4`.  Actions:
     {"type": "recirc", "id": 1}                    {"type": "hash", "algorithm": "l4", "basis": 0}
     {"type": "set", "field": "eth", "value": {"src": ..., "dst": ...}, "mask": {...}}
     {"type": "userspace", "pid": 1, "userdata": "0102", "egress_tun_port": null, "actions": false}
+    {"type": "push_mpls", "label": 16, "tc": 0, "bos": 1, "ttl": 64, "eth_type": 34887}      add_mpls: and "l3"
+    {"type": "pop_mpls", "eth_type": 2048}
+    {"type": "sample", "probability": 4294967, "actions": [...]}      of 2^32 - 1
+    {"type": "clone", "actions": [...]}            {"type": "dec_ttl", "actions": [...]}
+    {"type": "check_pkt_len", "size": 1500, "greater": [...], "less_equal": [...]}
+    {"type": "meter", "id": 1}                     {"type": "psample", "group": 1, "cookie": "0102"}
 
 An empty list drops.  The mask of a plain set is null, and so is userdata that is not there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from ctl import fields
-from ctl.action import Action, Drop, Hash, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace
+from ctl.action import Action, AddMpls, Hash, PopMpls, PushMpls, PushVlan, Set
 from ctl.fields import Field, Format
 from ctl.flow import Flow, FlowKey
 from ctl.text.show import Outline, outline
@@ -75,38 +82,42 @@ def flow_row(flow: Flow, now_ms: int, datapath: str = "") -> Json:
 
 
 def _action(action: Action) -> Json:
+    return {"type": action.name.partition("(")[0]} | _members(action)
+
+
+def _members(action: Action) -> Json:
+    """What an action says: its own numbers, but for those that are several in one."""
     match action:
-        case PopVlan():
-            members: Json = {}
-        case Output(port=port):
-            members = {"port": port}
-        case Drop(reason=reason):
-            members = {"reason": reason}
-        case Trunc(max_len=max_len):
-            members = {"max_len": max_len}
-        case Recirc(id=number):
-            members = {"id": number}
         case Hash(algorithm=algorithm, basis=basis):
-            members = {"algorithm": algorithm.name.lower(), "basis": basis}
+            return {"algorithm": algorithm.name.lower(), "basis": basis}
         case PushVlan(tpid=tpid, tci=tci):
-            members = {"tpid": tpid, "vid": tci & 0xFFF, "pcp": tci >> 13, "cfi": tci >> 12 & 1}
+            return {"tpid": tpid, "vid": tci & 0xFFF, "pcp": tci >> 13, "cfi": tci >> 12 & 1}
+        case PushMpls(lse=lse) | AddMpls(lse=lse):
+            position = {"l3": action.l3} if isinstance(action, AddMpls) else {}
+            parts = {"label": lse >> 12, "tc": lse >> 9 & 7, "bos": lse >> 8 & 1, "ttl": lse & 0xFF}
+            return parts | {"eth_type": action.ethertype} | position
+        case PopMpls(ethertype=ethertype):
+            return {"eth_type": ethertype}
         case Set(section=section, value=value, mask=mask):
             masked = None if mask is None else _numbers(section, mask, is_mask=True)
-            members = {"field": section, "value": _numbers(section, value, is_mask=False), "mask": masked}
-        case Userspace(userdata=userdata):
-            members = {
-                "pid": action.pid,
-                "userdata": None if userdata is None else userdata.hex(),
-                "egress_tun_port": action.egress_tun_port,
-                "actions": action.actions,
-            }
+            return {"field": section, "value": _numbers(section, value, is_mask=False), "mask": masked}
         case _:
-            assert_never(action)
-    return {"type": action.name.partition("(")[0]} | members
+            return {row.name: _member(getattr(action, row.name)) for row in dataclasses.fields(action)}
+
+
+def _member(value: Any) -> Any:
+    """Lists of actions within an action, octets in hexadecimal, headers by their fields."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple):
+        return [_action(item) if hasattr(item, "name") else _member(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {row.name: _member(getattr(value, row.name)) for row in dataclasses.fields(value)}
+    return value
 
 
 def _numbers(section: str, numbers: tuple[int, ...], *, is_mask: bool) -> Any:
-    pairs = zip(fields.SECTIONS[section], numbers, strict=True)
+    pairs = zip(fields.SET_ROWS[section], numbers, strict=True)
     return _named([(row, _shown(row, number, is_mask=is_mask)) for row, number in pairs])
 
 

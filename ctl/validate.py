@@ -27,6 +27,7 @@ ETH_IPV4: Final = 0x0800
 ETH_IPV6: Final = 0x86DD
 ETH_ARPS: Final = (0x0806, 0x8035)
 ETH_MPLS: Final = (0x8847, 0x8848)
+ETH_NSH: Final = 0x894F  # RFC 8300
 TPIDS: Final = (0x8100, 0x88A8)  # IEEE 802.1Q, 802.1ad
 TCI_PRESENT: Final = 0x1000  # takes the place of the tag's drop-eligible bit
 PROTO_OF: Final = {"tcp": 6, "udp": 17, "sctp": 132}  # IANA

@@ -28,6 +28,7 @@ _PATTERNS: Final[dict[Format, str]] = {
     Format.IPV4: r"^\d+\.\d+\.\d+\.\d+$",
     Format.IPV6: "^[0-9a-f:.]+$",
 }
+_LABEL: Final[Json] = dict.fromkeys(("label", "tc", "bos", "ttl", "eth_type"), _INTEGER)
 _METADATA: Final = ("recirc_id", "dp_hash", "skb_priority", "in_port", "skb_mark")  # every key has these
 
 
@@ -74,31 +75,43 @@ def _action(kind: str, **members: Json) -> Json:
     return _of({"type": {"const": kind}, **members})
 
 
+def _set(name: str) -> Json:
+    """Of a section that repeats its sub-fields a set has one group."""
+    groups = fields.SECTIONS[name][-1].group
+    value, mask = ("#/$defs/" + kind + "_" + name + ("/items" if groups else "") for kind in ("key", "mask"))
+    return _action(
+        "set", field={"const": name}, value={"$ref": value}, mask={"oneOf": [{"type": "null"}, {"$ref": mask}]}
+    )
+
+
 def _actions() -> list[Json]:
+    octets = {"type": ["string", "null"], "pattern": "^([0-9a-f]{2})*$"}
+    nested = _ref("actions")
     return [
         _action("output", port=_INTEGER),
         _action("drop", reason=_INTEGER),
         _action("push_vlan", tpid=_INTEGER, vid=_INTEGER, pcp=_INTEGER, cfi=_INTEGER),
         _action("pop_vlan"),
+        _action("push_mpls", **_LABEL),
+        _action("add_mpls", **_LABEL, l3={"type": "boolean"}),
+        _action("pop_mpls", eth_type=_INTEGER),
         _action("trunc", max_len=_INTEGER),
         _action("recirc", id=_INTEGER),
         _action("hash", algorithm={"enum": [known.name.lower() for known in HashAlgorithm]}, basis=_INTEGER),
         _action(
             "userspace",
             pid=_INTEGER,
-            userdata={"type": ["string", "null"], "pattern": "^([0-9a-f]{2})*$"},
+            userdata=octets,
             egress_tun_port={**_INTEGER, "type": ["integer", "null"]},
             actions={"type": "boolean"},
         ),
-        *(
-            _action(
-                "set",
-                field={"const": name},
-                value=_ref(f"key_{name}"),
-                mask={"oneOf": [{"type": "null"}, _ref(f"mask_{name}")]},
-            )
-            for name in SETTABLE
-        ),
+        _action("sample", probability={**_INTEGER, "maximum": 0xFFFFFFFF}, actions=nested),
+        _action("clone", actions=nested),
+        _action("check_pkt_len", size=_INTEGER, greater=nested, less_equal=nested),
+        _action("dec_ttl", actions=nested),
+        _action("meter", id=_INTEGER),
+        _action("psample", group=_INTEGER, cookie=octets),
+        *map(_set, SETTABLE),
     ]
 
 
@@ -108,7 +121,7 @@ def _row() -> Json:
         "ufid": {"type": ["string", "null"], "description": "without its prefix; null: named by its key"},
         "key": _ref("key"),
         "mask": _ref("mask"),
-        "actions": {"type": "array", "items": {"oneOf": _actions()}, "description": "in order; an empty list drops"},
+        "actions": _ref("actions"),
         "packets": _INTEGER,
         "bytes": _INTEGER,
         "used_ms": {"type": ["integer", "null"], "minimum": 0, "description": "since the last packet; null: never"},
@@ -138,6 +151,11 @@ def schema() -> Json:
             }),
             "line": {**_ref("row"), "properties": {"schema": True}, "unevaluatedProperties": False},
             "row": {"type": "object", "required": list(row), "properties": row},
+            "actions": {
+                "type": "array",
+                "items": {"oneOf": _actions()},
+                "description": "in order; an empty list drops",
+            },
             **_key("key", is_mask=False),
             **_key("mask", is_mask=True),
         },

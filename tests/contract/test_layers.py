@@ -21,6 +21,8 @@ ROOMS = [
     "ctl.action",
     "ctl.flow",
     "ctl.validate",
+    "ctl.validate_sets",
+    "ctl.validate_ct",
     "ctl.validate_actions",
     "ctl.placement",
     "ctl.text",

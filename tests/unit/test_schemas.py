@@ -7,6 +7,21 @@ import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator, ValidationError
 
+from ctl.action import (
+    AddMpls,
+    CheckPktLen,
+    Clone,
+    DecTtl,
+    Drop,
+    Meter,
+    Output,
+    PopMpls,
+    PopVlan,
+    Psample,
+    PushMpls,
+    Sample,
+    Set,
+)
 from ctl.flow import Flow, FlowStats
 from ctl.jsonout import flow_row, flows_document
 from ctl.text import parse_flow
@@ -58,6 +73,36 @@ def test_every_member_is_required_and_no_other_allowed(schema):
 def test_every_flow_is_what_the_schema_says(flow):
     FLOWS.validate(flows_document([flow], now_ms=1 << 40))
     FLOWS.validate({"schema": "ctl/flow/1", **flow_row(flow, now_ms=1 << 40)})
+
+
+@pytest.mark.parametrize(
+    ("action", "members"),
+    [
+        (PushMpls(0x10540, 0x8847), {"label": 16, "tc": 2, "bos": 1, "ttl": 64, "eth_type": 0x8847}),
+        (AddMpls(0, 0x8848, l3=True), {"label": 0, "tc": 0, "bos": 0, "ttl": 0, "eth_type": 0x8848, "l3": True}),
+        (PopMpls(0x0800), {"eth_type": 0x0800}),
+        (Set("mpls", (16, 0, 64, 1)), {"value": {"label": 16, "tc": 0, "ttl": 64, "bos": 1}, "mask": None}),
+        (Meter(3), {"id": 3}),
+        (Psample(1), {"group": 1, "cookie": None}),
+        (Psample(1, b"\1\2"), {"group": 1, "cookie": "0102"}),
+        (Clone((PopVlan(),)), {"actions": [{"type": "pop_vlan"}]}),
+        (DecTtl(()), {"actions": []}),
+        (Sample(7, (Output(1),)), {"probability": 7, "actions": [{"type": "output", "port": 1}]}),
+        (
+            CheckPktLen(9, (Output(1),), (Drop(2),)),
+            {
+                "size": 9,
+                "greater": [{"type": "output", "port": 1}],
+                "less_equal": [{"type": "drop", "reason": 2}],
+            },
+        ),
+    ],
+)
+def test_an_action_is_what_the_schema_says(action, members):
+    flow = Flow(ufid=None, match=parse_flow("in_port(1),eth()").match, actions=(action,))
+    row = flow_row(flow, now_ms=0)
+    FLOWS.validate({"schema": "ctl/flow/1", **row})
+    assert members.items() <= row["actions"][0].items()
 
 
 def test_a_flow_that_lacks_or_adds_a_member_is_refused():
