@@ -50,11 +50,18 @@ make_system() {
 	git -c safe.directory='*' clone --quiet "$checkout" "$system/opt/ufid-datapath"
 }
 
-mount_system() {
+# The system becomes the root of this namespace: in a mere chroot the kernel makes no user namespaces.
+enter_system() {
+	mount --bind "$system" "$system"
 	mount -t proc proc "$system/proc"
 	mount -t sysfs sysfs "$system/sys"
 	mount -t bpf bpf "$system/sys/fs/bpf"
 	mount --rbind /dev "$system/dev"
+	mkdir "$system/before"
+	cd "$system"
+	pivot_root . before
+	umount --lazy /before
+	rmdir /before
 }
 
 inside() {
@@ -63,8 +70,7 @@ inside() {
 		IFS='
 '
 		# shellcheck disable=SC2086 # one setting a line
-		exec env -i $passed HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-			chroot "$system" "$@"
+		exec env -i $passed HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 	)
 }
 
@@ -73,7 +79,7 @@ mount -t proc proc /proc
 system=$FRESH_ROOT/system
 log=$FRESH_ROOT/debootstrap.log
 make_system
-mount_system
+enter_system
 [ $# -gt 0 ] || set -- up
 for word; do
 	echo "fresh_root: $suite: ./setup $word" >&2

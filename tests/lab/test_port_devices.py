@@ -240,7 +240,7 @@ def test_a_datapath_of_another_version_is_changed_by_nothing_but_its_removal(wor
     assert world.snapshot()["pins"] == before
     assert world.hears((1, 2), (2, 1), (3, 1))
     ctl("del-dp", world.name)
-    assert world.snapshot()["pins"] == []
+    assert not any(f"/{world.name}" in pin for pin in world.snapshot()["pins"])
     delete(world.home, world.name)  # of that version nothing is known but the name
 
 
