@@ -9,7 +9,7 @@ Positions count characters of the whole text, so that an error can say where.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -196,14 +196,18 @@ class Cursor:
             if after[1] == ")":
                 return found
 
-    def numbers(self, call: str, subs: Iterable[Sub], optional: Mapping[str, int]) -> dict[str, int]:
-        """The values of `name=value` items; those that are not ``optional``, with what they are then, must be there."""
+    def numbers(self, call: str, subs: Sequence[Sub], defaults: Mapping[str, int] | None = None) -> dict[str, int]:
+        """The values of `name=value` items; of those without a default, each must be there."""
         start = self.next
-        found = self.items(call, {sub.name: self.reader(sub) for sub in subs}, empty=bool(optional))
-        for sub in subs:
-            if sub.name not in found and sub.name not in optional:
-                raise self.error(f"expected {sub.name}=NUMBER in {call}(", start)
-        return {**optional, **found}
+        found = {**(defaults or {}), **self.items(call, {sub.name: self.reader(sub) for sub in subs})}
+        self.need(call, [sub.name for sub in subs], found, start)
+        return found
+
+    def need(self, call: str, names: Sequence[str], found: Container[str], start: int) -> None:
+        """An error at ``start`` for the first name that was not found."""
+        for name in names:
+            if name not in found:
+                raise self.error(f"expected {name}= in {call}(", start)
 
     def reader(self, sub: Sub) -> Callable[[int], int]:
         """Reads `=value`."""

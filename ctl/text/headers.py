@@ -83,6 +83,12 @@ def read_nsh(text: str, pos: int, end: int, *, masked: bool = True) -> tuple[Nsh
     return Nsh(**value), Nsh(**mask), reader.pos
 
 
+def read_options(text: str, pos: int, end: int) -> tuple[tuple[GeneveOption, ...], int]:
+    """Geneve options without masks, and where they ended: behind the parenthesis."""
+    reader = _Reader(text, pos, end, masked=False)
+    return tuple(option for option, _ in reader.options()), reader.pos
+
+
 class _Reader(Cursor):
     """Reads pairs of value and mask."""
 
@@ -253,8 +259,10 @@ class _Reader(Cursor):
     def _md2(self, start: int) -> dict[str, Pair]:
         self.equals("md2", start)
         value = self.hex_octets("the octets of md2")
+        if not self._slash():
+            return {"context": (value, b"\xff" * len(value))}
         where = self.next
-        mask = self.hex_octets("the mask of md2") if self._slash() else b"\xff" * len(value)
+        mask = self.hex_octets("the mask of md2")
         if len(mask) != len(value):
             raise self.error(f"md2 has {len(value)} octets and its mask {len(mask)}", where)
         return {"context": (value, mask)}
