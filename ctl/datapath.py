@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ctl.abi import ActionLimit
-from ctl.action import Actions, Userspace
+from ctl.action import NOT_EXECUTED, Actions, Userspace, walk
 from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.ufid import Ufid
@@ -174,8 +174,10 @@ def out_of_memory(datapath: str) -> TableFull:
 
 
 def check_executable(actions: Actions) -> None:
-    """Refuse what no datapath executes yet.  NotSupported says what that is."""
-    for action in actions:
+    """Refuse what no datapath executes yet, wherever in the list it stands.  NotSupported names it."""
+    for action in walk(actions):
+        if isinstance(action, NOT_EXECUTED):
+            raise NotSupported(f"action {action.name} is not supported yet", "this datapath cannot carry it out")
         if isinstance(action, Userspace) and len(action.userdata or b"") > ActionLimit.USERDATA_MAX:
             raise NotSupported(
                 f"userdata of {len(action.userdata or b'')} octets: this datapath carries {ActionLimit.USERDATA_MAX}"

@@ -29,9 +29,10 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         **dict.fromkeys(("exec", "shell", "send"), "ctl.cli.hosts"),
     },
     "Datapath": dict.fromkeys(("add-dp", "del-dp", "dump-dps", "show", "add-if", "del-if"), "ctl.cli.dp"),
-    "Flows": dict.fromkeys(
-        ("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"
-    ),
+    "Flows": {
+        **dict.fromkeys(("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"),
+        "normalize-actions": "ctl.cli.normalize",
+    },
     "Look": {
         "doctor": "ctl.cli.doctor",
         "bench": "ctl.cli.bench",

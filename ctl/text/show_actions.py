@@ -4,11 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import Any, Final
 
 from ctl import fields
-from ctl.action import Action, Actions, Drop, Hash, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace
+from ctl.action import (
+    Action,
+    Actions,
+    AddMpls,
+    CheckPktLen,
+    Clone,
+    Ct,
+    CtClear,
+    DecTtl,
+    Drop,
+    Hash,
+    LbOutput,
+    Meter,
+    Output,
+    PopEth,
+    PopMpls,
+    PopNsh,
+    PopVlan,
+    Psample,
+    PushEth,
+    PushMpls,
+    PushNsh,
+    PushVlan,
+    Recirc,
+    Sample,
+    Set,
+    SetNsh,
+    SetTunnel,
+    TnlPop,
+    TnlPush,
+    Trunc,
+    Userspace,
+)
 from ctl.fields import Field
+from ctl.text.actions import CERTAIN, ETH, ETH_TYPE, LSE, probability_of
+from ctl.text.cookies import PortText
+from ctl.text.ct import ct_text
+from ctl.text.headers import exact_nsh, nsh_text, tunnel_text
+from ctl.text.tunnel_header import header_text
+from ctl.text.userspace import userspace_text
 from ctl.text.values import OVS_ACTIONS, hexadecimal, mask_text, value_text
 from ctl.validate import TCI_PRESENT
 
@@ -16,6 +54,7 @@ PortName = Callable[[int], str | None]
 
 _PLAIN_NAME: Final = re.compile(r"(?!drop$)[A-Za-z_][A-Za-z0-9_.:@-]*", re.IGNORECASE)
 _ETH_VLAN: Final = 0x8100
+_MOST_DECIMALS: Final = 10  # of a percentage: fewer tell any two probabilities apart
 
 
 def port_text(number: int, port_name: PortName | None) -> str:
@@ -30,55 +69,120 @@ def port_text(number: int, port_name: PortName | None) -> str:
 
 def format_actions(actions: Actions, port_name: PortName | None = None) -> str:
     """The text of an action list; `drop` for the empty one."""
-    return ",".join([_action(action, port_name) for action in actions]) or "drop"
+    return _list(actions, lambda number: port_text(number, port_name))
 
 
-def _action(action: Action, port_name: PortName | None) -> str:
-    match action:
-        case Output(port=port):
-            text = port_text(port, port_name)
-        case Drop(reason=number) | Trunc(max_len=number):
-            text = f"{action.name}({number})"
-        case Recirc(id=number):
-            text = f"recirc({hexadecimal(number)})"
-        case PopVlan():
-            text = "pop_vlan"
-        case PushVlan():
-            text = _push_vlan(action)
-        case Hash(algorithm=algorithm, basis=basis):
-            text = f"hash({algorithm.name.lower()}({basis}))"
-        case Set():
-            text = f"set({_section(action)})"
-        case Userspace():
-            text = _userspace(action, port_name)
-        case _:
-            assert_never(action)
-    return text
+def _list(actions: Actions, port: PortText) -> str:
+    return ",".join([_TEXTS[type(action)](action, port) for action in actions]) or "drop"
 
 
-def _push_vlan(action: PushVlan) -> str:
+# --- header fields -------------------------------------------------------------------------------
+
+
+def _set(action: Set, port: PortText) -> str:
+    rows = fields.SET_ROWS[action.section]
+    masks = tuple(row.full for row in rows) if action.mask is None else action.mask
+    trios = zip(rows, action.value, masks, strict=True)
+    return f"set({action.section}({','.join(_row(*trio, port) for trio in trios if _is_said(*trio))}))"
+
+
+def _is_said(row: Field, value: int, mask: int) -> bool:
+    """Whether a sub-field must be written; if not, it is read as 0 without a mask, or as its default with one."""
+    if row.default:
+        return (value, mask) != (row.default, row.full)
+    return bool(value or mask or not row.name)
+
+
+def _row(row: Field, value: int, mask: int, port: PortText) -> str:
+    name = f"{row.name}=" if row.name else ""
+    suffix = "" if mask == row.full else f"/{mask_text(row, mask)}"
+    is_port = row.format is fields.Format.PORT and not suffix
+    return f"{name}{port(value) if is_port else value_text(row, value)}{suffix}"
+
+
+def _set_nsh(action: SetNsh, _: PortText) -> str:
+    return f"set(nsh({nsh_text(action.nsh, exact_nsh(action.nsh) if action.mask is None else action.mask)}))"
+
+
+def _push_vlan(action: PushVlan, _: PortText) -> str:
     tpid = "" if action.tpid == _ETH_VLAN else f"tpid={action.tpid:#06x},"
     cfi = "" if action.tci & TCI_PRESENT else ",cfi=0"
     return f"push_vlan({tpid}vid={action.tci & 0xFFF},pcp={action.tci >> 13}{cfi})"
 
 
-def _section(action: Set) -> str:
-    rows = fields.SECTIONS[action.section]
-    masks = tuple(row.full for row in rows) if action.mask is None else action.mask
-    trios = zip(rows, action.value, masks, strict=True)
-    texts = [_row(*trio) for trio in trios if trio[1] or trio[2] or not trio[0].name]
-    return f"{action.section}({','.join(texts)})"
+def _mpls(action: PushMpls | AddMpls, _: PortText) -> str:
+    lse = action.lse
+    numbers = (lse >> 12, lse >> 9 & 7, lse & 0xFF, lse >> 8 & 1)
+    texts = [sub.text(number) for sub, number in zip(LSE, numbers, strict=True)]
+    place = ["l3"] if isinstance(action, AddMpls) and action.l3 else []
+    return f"{action.name}({','.join([*texts, ETH_TYPE.text(action.ethertype), *place])})"
 
 
-def _row(row: Field, value: int, mask: int) -> str:
-    name = f"{row.name}=" if row.name else ""
-    suffix = "" if mask == row.full else f"/{mask_text(row, mask)}"
-    return f"{name}{value_text(row, value)}{suffix}"
+def _push_eth(action: PushEth, _: PortText) -> str:
+    return f"push_eth({ETH[0].text(action.src)},{ETH[1].text(action.dst)})"
 
 
-def _userspace(action: Userspace, port_name: PortName | None) -> str:
-    userdata = "" if action.userdata is None else f",userdata({action.userdata.hex()})"
-    flag = ",actions" if action.actions else ""
-    out = action.egress_tun_port
-    port = "" if out is None else f",tunnel_out_port={port_text(out, port_name)}"
-    return f"userspace(pid={action.pid}{userdata}{flag}{port})"
+# --- lists within --------------------------------------------------------------------------------
+
+
+def _sample(action: Sample, port: PortText) -> str:
+    return f"sample(sample={_percentage(action.probability)}%,actions({_list(action.actions, port)}))"
+
+
+def _percentage(probability: int) -> str:
+    """With one decimal, as OVS prints it, or with as many as make it the same probability again."""
+    percent = 100.0 * probability / CERTAIN
+    texts = (f"{percent:.{decimals}f}" for decimals in range(1, _MOST_DECIMALS))
+    return next((text for text in texts if probability_of(float(text)) == probability), f"{percent:.{_MOST_DECIMALS}f}")
+
+
+def _check_pkt_len(action: CheckPktLen, port: PortText) -> str:
+    greater, less_equal = _list(action.greater, port), _list(action.less_equal, port)
+    return f"check_pkt_len(size={action.size},gt({greater}),le({less_equal}))"
+
+
+def _psample(action: Psample, _: PortText) -> str:
+    cookie = "" if action.cookie is None else f",cookie=0x{action.cookie.hex()}"
+    return f"psample(group={action.group}{cookie})"
+
+
+def _tnl_push(action: TnlPush, port: PortText) -> str:
+    header = header_text(action.tnl_type, action.header)
+    return f"tnl_push(tnl_port({port(action.tnl_port)}),{header},out_port({port(action.out_port)}))"
+
+
+def _name(action: Action, _: PortText) -> str:
+    return action.name
+
+
+_TEXTS: Final[dict[type[Action], Callable[[Any, PortText], str]]] = {
+    Output: lambda action, port: port(action.port),
+    Drop: lambda action, _: f"drop({action.reason})",
+    Trunc: lambda action, _: f"trunc({action.max_len})",
+    Recirc: lambda action, _: f"recirc({hexadecimal(action.id)})",
+    Meter: lambda action, _: f"meter({action.id})",
+    LbOutput: lambda action, _: f"lb_output({action.bond})",
+    TnlPop: lambda action, port: f"tnl_pop({port(action.port)})",
+    TnlPush: _tnl_push,
+    Hash: lambda action, _: f"hash({action.algorithm.name.lower()}({action.basis}))",
+    Set: _set,
+    SetTunnel: lambda action, _: f"set(tunnel({tunnel_text(action.tunnel)}))",
+    SetNsh: _set_nsh,
+    PushNsh: lambda action, _: f"push_nsh({nsh_text(action.nsh)})",
+    PopNsh: lambda _, __: "pop_nsh()",
+    PushVlan: _push_vlan,
+    PopVlan: _name,
+    PushMpls: _mpls,
+    AddMpls: _mpls,
+    PopMpls: lambda action, _: f"pop_mpls({ETH_TYPE.text(action.ethertype)})",
+    PushEth: _push_eth,
+    PopEth: _name,
+    Ct: lambda action, _: ct_text(action),
+    CtClear: _name,
+    Sample: _sample,
+    Clone: lambda action, port: f"clone({_list(action.actions, port)})",
+    CheckPktLen: _check_pkt_len,
+    DecTtl: lambda action, port: f"dec_ttl(le_1({_list(action.actions, port)}))",
+    Psample: _psample,
+    Userspace: userspace_text,
+}

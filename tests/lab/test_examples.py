@@ -55,6 +55,8 @@ ctl --dp lab doctor datapaths ports
 ctl -o json doctor
 ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x86dd),ipv6()' 2
 ctl add-flow 'in_port(2),eth()' drop
+ctl normalize-actions 'in_port(1),eth(),eth_type(0x0800),ipv4()' 'push_vlan(vid=9,pcp=0),3,2,pop_vlan,1'
+ctl -o json normalize-actions 'in_port(1),eth()' 2,1
 ctl get-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
 ctl get-flow 0a0b0c
 ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3

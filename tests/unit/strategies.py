@@ -14,19 +14,42 @@ from hypothesis import strategies as st
 from ctl import fields
 from ctl.action import (
     NEVER_SET,
+    AddMpls,
+    CheckPktLen,
+    Clone,
+    Ct,
+    CtClear,
+    DecTtl,
     Drop,
     Hash,
     HashAlgorithm,
+    LbOutput,
+    Meter,
+    Nat,
     Output,
+    PopEth,
+    PopMpls,
+    PopNsh,
     PopVlan,
+    Psample,
+    PushEth,
+    PushMpls,
+    PushNsh,
     PushVlan,
     Recirc,
+    Sample,
     Set,
+    SetNsh,
+    SetTunnel,
+    TnlPop,
+    TnlPush,
     Trunc,
     Userspace,
 )
 from ctl.fields import Field, Format
 from ctl.flow import Actions, Flow, FlowStats, Match
+from ctl.headers import GeneveOption, Nsh, Tunnel, TunnelFlag
+from ctl.text.headers import exact_nsh
 from ctl.ufid import Ufid
 from ctl.validate import (
     ETH_ARPS,
@@ -231,6 +254,148 @@ def actions(draw, match: Match) -> Actions:
         kinds |= _ON_ETHERNET
     listed = draw(st.lists(kinds, max_size=6))
     return (*listed, *([Drop(draw(_U32))] if draw(_RARELY) else []))
+
+
+# --- all actions, whether or not a datapath carries them out -------------------------------------
+
+_U8, _U16 = (st.sampled_from([0, 1, top]) | st.integers(0, top) for top in (0xFF, 0xFFFF))
+_U64 = st.sampled_from([0, 1, (1 << 64) - 1]) | st.integers(0, (1 << 64) - 1)
+_U128 = st.sampled_from([0, 1, (1 << 128) - 1]) | st.integers(0, (1 << 128) - 1)
+_MACS = st.integers(0, (1 << 48) - 1)
+_SET_SECTIONS = tuple(fields.SET_ROWS)
+_COOKIES = st.builds(
+    lambda kind, body: bytes([kind, 0, 0, 0, 0xFF, 0xFF]) + bytes(18) + body,
+    st.integers(0, 6),
+    st.binary(min_size=24, max_size=24) | st.binary(max_size=6).map(lambda octets: octets.ljust(24, b"\0")),
+)
+_WORDS = st.binary(max_size=31).map(lambda octets: octets + bytes(-len(octets) % 4))
+
+
+@st.composite
+def any_set(draw) -> Set:
+    """A set of any section, with any mask: also those that the datapath refuses."""
+    name = draw(st.sampled_from(_SET_SECTIONS))
+    rows = fields.SET_ROWS[name]
+    value = tuple(draw(values(row)) for row in rows)
+    if draw(_EITHER):
+        return Set(name, value)
+    return Set(name, value, tuple(draw(st.sampled_from([0, row.full]) | st.integers(0, row.full)) for row in rows))
+
+
+@st.composite
+def tunnels(draw) -> Tunnel:
+    """A tunnel: where there is a tun_id, the flag says so."""
+    flags = draw(st.integers(0, 15))
+    options = st.builds(GeneveOption, _U16, _U8, _WORDS)
+    return Tunnel(
+        flags=flags,
+        tun_id=draw(_U64) if flags & TunnelFlag.KEY else 0,
+        ipv4_src=draw(_U32),
+        ipv4_dst=draw(_U32),
+        ipv6_src=draw(_U128),
+        ipv6_dst=draw(_U128),
+        tp_src=draw(_U16),
+        tp_dst=draw(_U16),
+        geneve=draw(st.lists(options, max_size=3).map(tuple)),
+        **{
+            name: draw(_U8)
+            for name in ("tos", "ttl", "gbp_flags", "erspan_ver", "erspan_dir", "erspan_hwid", "gtpu_flags")
+        },
+        gtpu_msgtype=draw(_U8),
+        gbp_id=draw(_U16),
+        erspan_idx=draw(_U32),
+    )
+
+
+@st.composite
+def nsh_headers(draw, size: int | None = None) -> Nsh:
+    """A network service header with a context of ``size`` octets, else one that goes with its mdtype."""
+    mdtype = draw(st.integers(0, 3) if size is None else _U8)
+    sizes = {1: st.just(16), 2: st.integers(0, 248)}.get(mdtype, st.just(0)) if size is None else st.just(size)
+    octets = draw(sizes)
+    return Nsh(
+        mdtype=mdtype,
+        spi=draw(st.integers(0, 0xFFFFFF)),
+        context=draw(st.binary(min_size=octets, max_size=octets) | st.just(bytes(octets))),
+        **{name: draw(_U8) for name in ("flags", "ttl", "np", "si")},
+    )
+
+
+@st.composite
+def set_nsh(draw) -> SetNsh:
+    """A plain or a masked set of a network service header; the mask has a context like the value's."""
+    value = draw(nsh_headers())
+    mask = draw(st.none() | nsh_headers(len(value.context)))
+    return SetNsh(value, None if mask == exact_nsh(value) else mask)
+
+
+@st.composite
+def nats(draw) -> Nat:
+    """Legal details of a translation."""
+    which = draw(st.sampled_from([None, "src", "dst"]))
+    if which is None:
+        return Nat()
+    details = {name: draw(_EITHER) for name in ("persistent", "hash", "random")}
+    if draw(_MOSTLY):
+        size = draw(st.sampled_from([4, 16]))
+        addresses = sorted(draw(st.lists(st.binary(min_size=size, max_size=size), min_size=1, max_size=2)))
+        details |= dict(zip(("first", "last"), addresses, strict=False))
+        details |= dict(
+            zip(("first_port", "last_port"), sorted(draw(st.lists(_U16, max_size=2))), strict=False),
+        )
+    return Nat(which=which, **details)
+
+
+_NAMES = st.text(min_size=1, max_size=15)
+_CTS = st.builds(
+    Ct,
+    commit=_EITHER,
+    force=_EITHER,
+    zone=_U16,
+    mark=st.none() | st.tuples(_U32, _U32),
+    label=st.none() | st.tuples(_U128, _U128),
+    helper=st.none() | st.just("ftp") | _NAMES,
+    timeout=st.none() | _NAMES,
+    eventmask=st.none() | _U32,
+    nat=st.none() | nats(),
+)
+_FLAT = (
+    _ANYWHERE
+    | any_set()
+    | _CTS
+    | set_nsh()
+    | st.builds(Drop, _U32)
+    | st.builds(PushVlan, _U16, _U16)
+    | st.builds(Trunc, _U32)
+    | st.builds(Userspace, _U32, _COOKIES | st.binary(max_size=60), st.none() | _U32, st.booleans())
+    | st.builds(PushMpls, _U32, _U16)
+    | st.builds(AddMpls, _U32, _U16, st.booleans())
+    | st.builds(PopMpls, _U16)
+    | st.builds(Meter, _U32)
+    | st.builds(Psample, _U32, st.none() | st.binary(min_size=1, max_size=16))
+    | st.builds(PushEth, _MACS, _MACS)
+    | st.builds(SetTunnel, tunnels())
+    | st.builds(PushNsh, nsh_headers())
+    | st.builds(TnlPush, _U32, _U32, _U8, st.binary(max_size=80))
+    | st.builds(TnlPop, _U32)
+    | st.builds(LbOutput, _U32)
+    | st.sampled_from([PopVlan(), PopEth(), PopNsh(), CtClear()])
+)
+
+
+def _nesting(kinds: st.SearchStrategy) -> st.SearchStrategy:
+    lists = st.lists(kinds, max_size=3).map(tuple)
+    return (
+        st.builds(Sample, _U32, lists)
+        | st.builds(Clone, lists)
+        | st.builds(CheckPktLen, _U16, lists, lists)
+        | st.builds(DecTtl, lists)
+    )
+
+
+def all_actions() -> st.SearchStrategy[Actions]:
+    """Every list that `ctl.action` can say, in and out of place."""
+    return st.lists(st.recursive(_FLAT, _nesting, max_leaves=6), max_size=4).map(tuple)
 
 
 def stats() -> st.SearchStrategy[FlowStats]:

@@ -1,9 +1,11 @@
 """What is printed is read back as the same thing."""
 
 import pathlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from ctl.text import (
     format_actions,
@@ -80,6 +82,26 @@ def test_actions(flow):
     check_actions(actions, flow.match.masked, flow.match.mask)
     text = format_actions(actions, lambda port: f"eth{port}.7")
     assert parse_actions(text, lambda name: int(name[3:-2])) == actions
+
+
+@given(strategies.all_actions())
+def test_all_actions(actions):
+    text = format_actions(actions)
+    assert parse_actions(text) == actions
+    assert parse_actions(text.replace(",", " , ")) == actions or '"' in text
+    named = format_actions(actions, lambda port: f"eth{port}.7")
+    assert parse_actions(named, lambda name: int(name[3:-2])) == actions
+
+
+@given(st.sampled_from([line for line in ACTION_LINES if line.startswith("tnl_push")]), st.data())
+def test_headers_of_tunnels_are_their_octets(line, data):
+    """Whatever is changed in a header, and wherever it ends: what is printed are the same octets."""
+    (action,) = parse_actions(line)
+    octets = bytearray(action.header[: data.draw(st.integers(0, len(action.header)) | st.just(len(action.header)))])
+    for place in data.draw(st.lists(st.integers(0, max(len(octets) - 1, 0)), max_size=2)) if octets else []:
+        octets[place] = data.draw(st.integers(0, 255))
+    actions = (replace(action, header=bytes(octets)),)
+    assert parse_actions(format_actions(actions)) == actions
 
 
 @pytest.mark.parametrize("line", ACTION_LINES)
