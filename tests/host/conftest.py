@@ -34,8 +34,8 @@ class Driver:
         assert reason in (abi.DropReason.DROP_NONE, abi.DropReason.DROP_SHORT_FRAME)
         if reason != abi.DropReason.DROP_NONE:
             return None
-        l3, l4, is_routed = struct.unpack_from("<HHB", answer, 4 + KEY_SIZE)
-        self.layout = Layout(l3, l4 or None, bool(is_routed))
+        l3, l4, option, is_routed = struct.unpack_from("<HHHB", answer, 4 + KEY_SIZE)
+        self.layout = Layout(l3, l4 or None, bool(is_routed), option or None)
         return FlowKey(answer[4 : 4 + KEY_SIZE])
 
     def mask(self, key, recorded, mask):
