@@ -58,7 +58,7 @@ INLINE long hook_put_back(hook_ctx *ctx, struct vlan_beside tag)
 INLINE long hook_push_mpls(hook_ctx *ctx, __u8 *room, __u64 l3, __be16 type, __be32 lse)
 {
 	struct vlan_beside beside = hook_tag(ctx);
-	__u64 last = opaque(hook_load_types(ctx, room, l3));
+	__u64 last = opaque(hook_load_types(ctx, room, l3)), last_of_rest = opaque(last - 2);
 
 	if (ctx->gso_size)
 		return DROP_SEGMENTS;
@@ -68,7 +68,8 @@ INLINE long hook_push_mpls(hook_ctx *ctx, __u8 *room, __u64 l3, __be16 type, __b
 	*(__be32 *)(room + last + 1) = lse;
 	if (hook_put_aside(ctx, beside) || tc_store_bytes(ctx, TYPE_AT, room + 4, 2, 0))
 		return -1;
-	if (last > 1 && tc_store_bytes(ctx, TYPE_AT + 2, room + 6, last - 1, STORE_RECOMPUTE))
+	if (last_of_rest < MPLS_AT_MAX - TYPE_AT &&
+	    tc_store_bytes(ctx, TYPE_AT + 2, room + 6, last_of_rest + 1, STORE_RECOMPUTE))
 		return -1;
 	if (tc_vlan_push(ctx, be16(ETHER_VLAN), be16(*(__be16 *)(room + 2))) ||
 	    tc_vlan_push(ctx, be16(ETHER_VLAN), ANY_TCI) || tc_store_bytes(ctx, TYPE_AT, room, 2, 0))

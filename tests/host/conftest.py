@@ -47,6 +47,22 @@ class Driver:
         """What the CRC32c of ``size`` octets changes by when the first four change by these."""
         return int.from_bytes(self._ask(b"C" + difference + size.to_bytes(4, "little"), 4), "little")
 
+    def arp(self, packet, operand):
+        """An ARP packet under the two halves of a set action's operand."""
+        return self._ask(b"A" + packet + operand, 28)
+
+    def option(self, option, value, mask):
+        """An option of 8 octets under a value and a mask, and the difference for a checksum."""
+        return self._changed(b"O" + option + value + mask, 8)
+
+    def word(self, word, value, mask):
+        """The first 4 octets of a transport header, likewise."""
+        return self._changed(b"W" + word + value + mask, 4)
+
+    def _changed(self, request, size):
+        answer = self._ask(request, size + 8)
+        return answer[:size], int.from_bytes(answer[size:], "little")
+
     def _ask(self, request, size):
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(request)
