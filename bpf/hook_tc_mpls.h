@@ -22,6 +22,7 @@
 enum {
 	TYPE_AT = 12,			/* where the first type of a frame is */
 	SECOND_TYPE_AT = 16,		/* and the one behind a tag */
+	MPLS_MORE_MAX = MPLS_AT_MAX - (int)sizeof(struct eth_header),
 	ANY_TCI = 1,
 };
 
@@ -30,14 +31,17 @@ INLINE int hook_is_tag(__be16 type)
 	return type == be16(ETHER_VLAN) || type == be16(ETHER_QINQ);
 }
 
-/* The types from the first to that of layer 3, into "room"; how many bytes less one, or -1.  A tag is not there. */
-INLINE __s64 hook_load_types(hook_ctx *ctx, __u8 *room, __u64 l3)
+/*
+ * The types of a frame, from the first to that of layer 3, into "room"; how many bytes are behind the first one, none
+ * but in 802.2 frames, or a number too large.  Frames with a tag in their bytes are refused.
+ */
+INLINE __u64 hook_load_types(hook_ctx *ctx, __u8 *room, __u64 l3)
 {
-	__u64 last = opaque(l3 - TYPE_AT - 1);
+	__u64 more = opaque(l3 - sizeof(struct eth_header));
 
-	if (last >= MPLS_AT_MAX - TYPE_AT || !last || hook_load(ctx, TYPE_AT, room, last + 1))
-		return -1;
-	return hook_is_tag(*(__be16 *)room) ? -1 : (__s64)last;
+	if (more >= MPLS_MORE_MAX || hook_load(ctx, TYPE_AT, room, more + sizeof(__be16)))
+		return MPLS_MORE_MAX;
+	return hook_is_tag(*(__be16 *)room) ? MPLS_MORE_MAX : more;
 }
 
 /* A tag beside the frame makes way, and comes back. */
@@ -58,18 +62,18 @@ INLINE long hook_put_back(hook_ctx *ctx, struct vlan_beside tag)
 INLINE long hook_push_mpls(hook_ctx *ctx, __u8 *room, __u64 l3, __be16 type, __be32 lse)
 {
 	struct vlan_beside beside = hook_tag(ctx);
-	__u64 last = opaque(hook_load_types(ctx, room, l3)), last_of_rest = opaque(last - 2);
+	__u64 more = opaque(hook_load_types(ctx, room, l3)), last_of_more = opaque(more - 1);
 
 	if (ctx->gso_size)
 		return DROP_SEGMENTS;
-	if (last >= MPLS_AT_MAX - TYPE_AT)
+	if (more >= MPLS_MORE_MAX)
 		return -1;
-	*(__be16 *)(room + last - 1) = type;
-	*(__be32 *)(room + last + 1) = lse;
+	*(__be16 *)(room + more) = type;
+	*(__be32 *)(room + more + sizeof(type)) = lse;
 	if (hook_put_aside(ctx, beside) || tc_store_bytes(ctx, TYPE_AT, room + 4, 2, 0))
 		return -1;
-	if (last_of_rest < MPLS_AT_MAX - TYPE_AT &&
-	    tc_store_bytes(ctx, TYPE_AT + 2, room + 6, last_of_rest + 1, STORE_RECOMPUTE))
+	if (last_of_more < MPLS_MORE_MAX &&
+	    tc_store_bytes(ctx, TYPE_AT + 2, room + 6, last_of_more + 1, STORE_RECOMPUTE))
 		return -1;
 	if (tc_vlan_push(ctx, be16(ETHER_VLAN), be16(*(__be16 *)(room + 2))) ||
 	    tc_vlan_push(ctx, be16(ETHER_VLAN), ANY_TCI) || tc_store_bytes(ctx, TYPE_AT, room, 2, 0))
@@ -87,17 +91,17 @@ INLINE long hook_push_mpls(hook_ctx *ctx, __u8 *room, __u64 l3, __be16 type, __b
 INLINE long hook_pop_mpls(hook_ctx *ctx, __u8 *room, __u64 l3, __be16 type)
 {
 	struct vlan_beside beside = hook_tag(ctx);
-	__u64 last = opaque(hook_load_types(ctx, room, l3));
+	__u64 more = opaque(hook_load_types(ctx, room, l3));
 	__be16 tag = be16(ETHER_VLAN);
 
-	if (last >= MPLS_AT_MAX - TYPE_AT || l3 + sizeof(struct mpls_header) > hook_bytes(ctx))
+	if (more >= MPLS_MORE_MAX || l3 + sizeof(struct mpls_header) > hook_bytes(ctx))
 		return -1;
-	*(__be16 *)(room + last - 1) = type;
+	*(__be16 *)(room + more) = type;
 	if (hook_put_aside(ctx, beside) || tc_store_bytes(ctx, TYPE_AT, &tag, sizeof(tag), 0))
 		return -1;
 	if (tc_vlan_push(ctx, tag, ANY_TCI) || tc_vlan_push(ctx, tag, ANY_TCI) || tc_vlan_pop(ctx))
 		return -1;
-	if (tc_store_bytes(ctx, SECOND_TYPE_AT, room, last + 1, STORE_RECOMPUTE) || tc_vlan_pop(ctx))
+	if (tc_store_bytes(ctx, SECOND_TYPE_AT, room, more + sizeof(type), STORE_RECOMPUTE) || tc_vlan_pop(ctx))
 		return -1;
 	tc_vlan_pop(ctx);
 	return hook_put_back(ctx, beside);
