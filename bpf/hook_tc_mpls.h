@@ -9,8 +9,8 @@
  * pop one takes the four bytes there for the next tag if the frame's type says so, and the type behind them for the
  * frame's.  So the kernel also moves the header's offsets, and corrects its own sum of the frame.
  *
- * Stores before the end of the Ethernet header are in no sum of the kernel's; after the tags have moved, older
- * kernels (before 6.12) disagree with later ones about where that ends, so nothing is stored there then.
+ * Stores before the end of the Ethernet header are in no sum of the kernel's.  When tags have been pushed, kernels
+ * disagree about where that ends, whether the header's offsets move with the tags; so nothing is stored near it then.
  *
  * "room" has MPLS_ROOM bytes; l3: where the label stack begins, or will.
  */
