@@ -146,6 +146,25 @@ def test_on_the_wire(lab, add, name):
     assert result.ok, result
 
 
+LABEL = "label=16,tc=3,ttl=9,bos=1,eth_type=0x8847"
+
+
+@pytest.mark.usefixtures("add")
+@pytest.mark.parametrize("actions", [f"push_mpls({LABEL}),2", f"add_mpls({LABEL},l3),2"])
+def test_a_label_by_command(lab, actions):
+    lab("add-flow", f"ufid:0x01,{V4_UDP}", actions)
+    (result,) = exchange(
+        existing(lab.name), [Stream(src="h1", dst="h2", count=COUNT, arrives_as=labelled(OUTER_LAYER))]
+    )
+    assert result.ok, result
+    assert lab("get-flow", "ufid:0x01").lines[0].endswith(f"actions:{actions}")
+
+
+def test_a_label_before_the_ethernet_header_is_refused(lab):
+    refused = lab("add-flow", f"ufid:0x01,{V4_UDP}", f"add_mpls({LABEL}),2", status=6)
+    assert "layer 3 packet" in refused.err
+
+
 def test_a_label_comes_and_goes(lab, add):
     """Through a second pass, which sees the labels: h2 gets what h1 sent, h3 what went out between."""
     add("recirc_id(0)," + V4_UDP, INNER, PushMpls(mpls(3, bottom=0), 0x8847), Recirc(1))
