@@ -106,6 +106,7 @@ enum drop_reason {
 	DROP_DEFERRED = 15,		/* a copy that was to be recirculated, and the kernel's queue took it not */
 	DROP_METER = 16,		/* a meter said that there are too many */
 	DROP_TTL = 17,			/* dec_ttl had nothing left to take, and its list ended without an output */
+	DROP_SEGMENTS = 20,		/* push_mpls on a frame that is still to be cut into segments */
 	DROP_REASONS = 24,
 };
 
@@ -200,8 +201,9 @@ struct dp_meta {
 struct layout {
 	__u16 l3;
 	__u16 l4;			/* 0: no transport header, as in a later fragment */
+	__u16 option;			/* the first link-layer address of a neighbour message; 0: there is none */
 	__u8 routed;			/* 1: an IPv6 routing header names another final destination */
-	__u8 zero[3];
+	__u8 zero;
 };
 
 /* Working memory of one packet's walk, per CPU: what does not fit on the program's stack. */
@@ -226,7 +228,7 @@ struct scratch {
 	__u64 actions;			/* the reference that is being followed */
 	__u32 slot;			/* of the flow that has it */
 	__u32 generation;		/* of that flow */
-	struct set_ipv6 operand[2];	/* of an action that takes several units: value and mask */
+	struct set_ipv6 operand[2];	/* of an action that takes several units, at most: value and mask */
 	__u8 header[40];		/* a header while it is rewritten */
 };
 

@@ -42,12 +42,12 @@ enum action_type {
 	ACTION_USERSPACE = 12,		/* arg: pid; wide: enum userspace_bits; operand: userdata */
 	ACTION_SET_MARK = 13,		/* arg: value; wide: mask */
 	ACTION_SET_PRIORITY = 14,	/* arg: value; wide: mask */
-	ACTION_PUSH_MPLS = 15,
-	ACTION_POP_MPLS = 16,
-	ACTION_SET_MPLS = 17,
-	ACTION_SET_ARP = 18,
-	ACTION_SET_ICMP = 19,
-	ACTION_SET_ND = 20,
+	ACTION_PUSH_MPLS = 15,		/* arg: label stack entry, as on the wire; wide: EtherType, host order */
+	ACTION_POP_MPLS = 16,		/* arg: EtherType behind it, host order */
+	ACTION_SET_MPLS = 17,		/* arg: value; wide: mask; of a label stack entry, as on the wire */
+	ACTION_SET_ARP = 18,		/* operand: struct set_arp, twice */
+	ACTION_SET_ICMP = 19,		/* arg: protocol; wide: struct set_icmp, twice */
+	ACTION_SET_ND = 20,		/* operand: struct set_nd, twice */
 	ACTION_SAMPLE = 21,
 	ACTION_CLONE = 22,
 	ACTION_CHECK_PKT_LEN = 23,
@@ -59,6 +59,7 @@ enum action_type {
 /* Which bits "flags" of a unit has. */
 enum action_flag {
 	ACTION_PLAIN_SET = 1,		/* written as set(), not as set with masks; no other effect */
+	ACTION_ADD_MPLS = 2,		/* written as add_mpls(), not as push_mpls(); no other effect */
 };
 
 enum hash_algorithm {			/* as OVS_HASH_ALG_* */
@@ -120,9 +121,38 @@ struct set_tp {
 	__be16 dst;
 };
 
+/* The head of an ICMP or an ICMPv6 message. */
+struct set_icmp {
+	__u8 type;
+	__u8 code;
+	__u8 zero[2];
+};
+
+/* An ARP packet for IPv4 over Ethernet, from its beginning (struct arp_header). */
+struct set_arp {
+	__u8 zero[6];
+	__be16 op;
+	__u8 sha[6];
+	__u8 sip[4];
+	__u8 tha[6];
+	__u8 tip[4];
+	__u8 end[4];
+};
+
+/* The target of a neighbour message, and its two options (struct nd_option). */
+struct set_nd {
+	__u8 target[16];
+	__u8 sll_zero[2];
+	__u8 sll[6];
+	__u8 tll_zero[2];
+	__u8 tll[6];
+};
+
 ABI_ASSERT(sizeof(struct action_unit) == 16);
 ABI_ASSERT(sizeof(struct set_eth) == sizeof(struct action_unit));
 ABI_ASSERT(sizeof(struct set_ipv4) == sizeof(struct action_unit));
 ABI_ASSERT(sizeof(struct set_ipv6) == 3 * sizeof(struct action_unit));
+ABI_ASSERT(sizeof(struct set_arp) == 2 * sizeof(struct action_unit));
+ABI_ASSERT(sizeof(struct set_nd) == 2 * sizeof(struct action_unit));
 
 #endif

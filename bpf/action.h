@@ -10,7 +10,8 @@
 #ifndef UFID_ACTION_H
 #define UFID_ACTION_H
 
-#include "action_set.h"
+#include "action_mpls.h"
+#include "action_set_more.h"
 #include "hash.h"
 #include "loop.h"
 #include "maps.h"
@@ -116,6 +117,7 @@ INLINE void act_shift(struct scratch *s, __s32 bytes)
 {
 	s->at.l3 += s->at.l3 ? bytes : 0;
 	s->at.l4 += s->at.l4 ? bytes : 0;
+	s->at.option += s->at.option ? bytes : 0;
 }
 
 /* The bit that says "present" in a key is not sent. */
@@ -223,6 +225,14 @@ INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *
 		return act_set_ports(ctx, s, unit->arg, unit->wide);
 	if (unit->type == ACTION_SET_IPV6)
 		return act_set_ipv6(ctx, s, operand);
+	if (unit->type == ACTION_SET_MPLS)
+		return act_set_mpls(ctx, s, unit->arg, unit->wide);
+	if (unit->type == ACTION_SET_ICMP)
+		return act_set_icmp(ctx, s, unit->wide, unit->wide >> 32);
+	if (unit->type == ACTION_SET_ARP)
+		return act_set_arp(ctx, s, operand);
+	if (unit->type == ACTION_SET_ND)
+		return act_set_nd(ctx, s, operand);
 	value = map_at(MAP(MAP_ACTIONS), operand);
 	mask = map_at(MAP(MAP_ACTIONS), operand + 1);
 	if (!value || !mask)
@@ -274,6 +284,16 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 		case ACTION_POP_VLAN:
 			failed = act_pop_vlan(ctx, s);
 			break;
+		case ACTION_PUSH_MPLS:
+			failed = act_push_mpls(ctx, s, unit->arg, unit->wide);
+			break;
+		case ACTION_POP_MPLS:
+			failed = act_pop_mpls(ctx, s, unit->arg);
+			break;
+		case ACTION_SET_MPLS:
+		case ACTION_SET_ARP:
+		case ACTION_SET_ICMP:
+		case ACTION_SET_ND:
 		case ACTION_SET_ETH:
 		case ACTION_SET_IPV4:
 		case ACTION_SET_IPV6:
@@ -295,7 +315,7 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 			return act_drop(DROP_BAD_ACTIONS);
 		}
 		if (failed)
-			return act_drop(DROP_ACTION_ERROR);
+			return act_drop(failed < 0 ? DROP_ACTION_ERROR : (enum drop_reason)failed);
 	}
 	return s->copies ? act_end(HOOK_DROP) : act_drop(DROP_ACTION);
 }

@@ -121,26 +121,36 @@ INLINE long act_set_sctp(hook_ctx *ctx, struct scratch *s, __u32 value, __u32 ma
 	return hook_store(ctx, at, sctp, sizeof(*sctp));
 }
 
-/* Ports of TCP, UDP and SCTP.  A later fragment has none: it passes unchanged. */
+/*
+ * The first four bytes of a transport header that its checksum covers, or is one half of.  A later fragment has no
+ * such header: it passes unchanged.
+ */
+INLINE long act_set_first_word(hook_ctx *ctx, struct scratch *s, struct csum_place place, __u32 value, __u32 mask,
+			       int zero_is_none)
+{
+	__u32 at = s->at.l4, *word = (void *)s->header;
+	__u64 difference;
+
+	if (s->key.hot.ip_frag == FRAG_LATER)
+		return 0;
+	if (!at || at + place.header_size > hook_bytes(ctx) || hook_load(ctx, at, word, sizeof(*word)))
+		return -1;
+	difference = rewrite_ports(word, value, mask);
+	if (!difference)
+		return 0;
+	if (hook_store(ctx, at, word, sizeof(*word)))
+		return -1;
+	return hook_csum(ctx, at + place.at, difference, zero_is_none, 0);
+}
+
+/* Ports of TCP, UDP and SCTP. */
 INLINE long act_set_ports(hook_ctx *ctx, struct scratch *s, __u32 proto, __u64 value_and_mask)
 {
-	__u32 at = s->at.l4, value = value_and_mask, mask = value_and_mask >> 32;
-	struct csum_place place = act_csum_place(s->key.hot.eth_type, proto);
-	__u32 *ports = (void *)s->header;
-	__u64 difference;
+	__u32 value = value_and_mask, mask = value_and_mask >> 32;
 
 	if (proto == PROTO_SCTP)
 		return act_set_sctp(ctx, s, value, mask);
-	if (s->key.hot.ip_frag == FRAG_LATER)
-		return 0;
-	if (!at || at + place.header_size > hook_bytes(ctx) || hook_load(ctx, at, ports, sizeof(*ports)))
-		return -1;
-	difference = rewrite_ports(ports, value, mask);
-	if (!difference)
-		return 0;
-	if (hook_store(ctx, at, ports, sizeof(*ports)))
-		return -1;
-	return hook_csum(ctx, at + place.at, difference, proto == PROTO_UDP, 0);
+	return act_set_first_word(ctx, s, act_csum_place(s->key.hot.eth_type, proto), value, mask, proto == PROTO_UDP);
 }
 
 #endif

@@ -83,11 +83,12 @@ INLINE int nd_is_zero(const __u8 *address)
 /*
  * Target and link-layer addresses of a solicitation or an advertisement.  An option without a size,
  * or longer than what is left, ends the list; a link-layer address that was already there, not being
- * zero, voids the message: all ND fields are zero then.
+ * zero, voids the message: all ND fields are zero then.  The first of these options is noted in *at.
  */
-INLINE void key_extract_nd(struct cursor c, struct key_cold *key)
+INLINE void key_extract_nd(struct cursor c, struct key_cold *key, struct layout *at)
 {
 	const struct nd_message *nd = cursor_peek(&c, sizeof(*nd));
+	const void *start = c.pos;
 
 	if (!nd)
 		return;
@@ -112,25 +113,27 @@ INLINE void key_extract_nd(struct cursor c, struct key_cold *key)
 			break;
 		if (address)
 			__builtin_memcpy(address, option->address, 6);
+		if (address && !at->option)
+			at->option = at->l4 + (c.pos - start);
 		cursor_skip(&c, size);
 	}
 	key_clear_nd(key);
 }
 
-INLINE void key_extract_icmpv6(struct cursor c, struct flow_key *key)
+INLINE void key_extract_icmpv6(struct cursor c, struct flow_key *key, struct layout *at)
 {
 	const struct icmp_header *icmp = key_extract_icmp(c, &key->hot);
 
 	if (!icmp || icmp->code)
 		return;
 	if (icmp->type == ND_SOLICITATION || icmp->type == ND_ADVERTISEMENT)
-		key_extract_nd(c, &key->cold);
+		key_extract_nd(c, &key->cold, at);
 }
 
 /* --- IP ------------------------------------------------------------------------------------------ */
 
 /* key->hot.ip_proto says what the cursor stands on; family is ETHER_IPV4 or ETHER_IPV6. */
-INLINE void key_extract_l4(struct cursor c, enum ether_type family, struct flow_key *key)
+INLINE void key_extract_l4(struct cursor c, enum ether_type family, struct flow_key *key, struct layout *at)
 {
 	__u8 proto = key->hot.ip_proto;
 
@@ -143,7 +146,7 @@ INLINE void key_extract_l4(struct cursor c, enum ether_type family, struct flow_
 	else if (proto == PROTO_ICMP && family == ETHER_IPV4)
 		key_extract_icmp(c, &key->hot);
 	else if (proto == PROTO_ICMPV6 && family == ETHER_IPV6)
-		key_extract_icmpv6(c, key);
+		key_extract_icmpv6(c, key, at);
 }
 
 INLINE void key_extract_ipv4(struct cursor c, struct flow_key *key, struct layout *at)
@@ -168,7 +171,7 @@ INLINE void key_extract_ipv4(struct cursor c, struct flow_key *key, struct layou
 	key->hot.ip_frag = ip->frag_off & be16(0x2000) ? FRAG_FIRST : FRAG_NONE;
 	cursor_skip(&c, size);
 	at->l4 = at->l3 + size;
-	key_extract_l4(c, ETHER_IPV4, key);
+	key_extract_l4(c, ETHER_IPV4, key, at);
 }
 
 INLINE int ipv6_is_extension(__u8 proto)
@@ -258,7 +261,7 @@ INLINE void key_extract_ipv6(struct cursor c, struct flow_key *key, struct layou
 		return;
 	cursor_blur(&c, ip, 16384);
 	at->l4 = at->l3 + (c.pos - (const void *)ip);
-	key_extract_l4(c, ETHER_IPV6, key);
+	key_extract_l4(c, ETHER_IPV6, key, at);
 }
 
 #endif

@@ -82,4 +82,24 @@ INLINE __u64 rewrite_ports(__u32 *ports, __u32 value, __u32 mask)
 	return was != *ports ? csum_diff32(was, *ports) : 0;
 }
 
+/* Copies of struct arp_header have room for as much as struct set_arp. */
+INLINE void rewrite_arp(void *arp, const struct set_arp *value, const struct set_arp *mask)
+{
+	key_word *at = arp;
+	const key_word *v = (const key_word *)value, *m = (const key_word *)mask;
+
+#pragma unroll
+	for (int i = 0; i < (int)(sizeof(*value) / sizeof(*at)); i++)
+		at[i] = MASKED(at[i], v[i], m[i]);
+}
+
+/* An option of a neighbour message, one word; the difference, or 0 when it is the same. */
+INLINE __u64 rewrite_option(void *option, const void *value, const void *mask)
+{
+	key_word *at = option, was = *at;
+
+	*at = MASKED(was, *(const key_word *)value, *(const key_word *)mask);
+	return was != *at ? csum_diff64(was, *at) : 0;
+}
+
 #endif

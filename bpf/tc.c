@@ -3,7 +3,7 @@
  * tc.c - the datapath on the tc hook, at a port's ingress: what xdp.c leaves, or every frame where a port
  * has no XDP.  What it does not send on ends here; nothing reaches the host's own stack but by port 0.
  */
-#include "hook_tc.h"
+#include "hook_tc_mpls.h"
 #include "datapath.h"
 
 int dp_tc(struct __sk_buff *ctx)

@@ -74,7 +74,11 @@ struct mpls_header {			/* RFC 3032: label, traffic class, bottom of stack, TTL *
 	__be32 lse;
 } WIRE;
 
-enum { MPLS_BOTTOM = 0x100 };
+enum mpls_number {
+	MPLS_BOTTOM = 0x100,
+	MPLS_AT_MAX = 30,		/* a stack begins behind an Ethernet header, two tags and a SNAP header at most */
+	MPLS_ROOM = MPLS_AT_MAX + 6,
+};
 
 struct arp_header {			/* RFC 826, for IPv4 over Ethernet */
 	__be16 hardware;

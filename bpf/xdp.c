@@ -4,7 +4,7 @@
  *
  * A frame whose actions this hook cannot carry out goes on to tc.c, untouched in its first pass.
  */
-#include "hook_xdp.h"
+#include "hook_xdp_mpls.h"
 #include "datapath.h"
 
 int dp_xdp(struct xdp_md *ctx)

@@ -64,6 +64,7 @@ class ActionFlag(IntEnum):
     """enum action_flag."""
 
     ACTION_PLAIN_SET = 1
+    ACTION_ADD_MPLS = 2
 
 
 class HashAlgorithm(IntEnum):
@@ -150,6 +151,7 @@ class DropReason(IntEnum):
     DROP_DEFERRED = 15
     DROP_METER = 16
     DROP_TTL = 17
+    DROP_SEGMENTS = 20
     DROP_REASONS = 24
 
 
@@ -268,6 +270,42 @@ class SetTp(Structure):
     _fields_ = (
         ("src", c_uint16.__ctype_be__),
         ("dst", c_uint16.__ctype_be__),
+    )
+
+
+class SetIcmp(Structure):
+    """struct set_icmp: 4 bytes."""
+
+    _fields_ = (
+        ("type", c_uint8),
+        ("code", c_uint8),
+        ("zero", c_uint8 * 2),
+    )
+
+
+class SetArp(Structure):
+    """struct set_arp: 32 bytes."""
+
+    _fields_ = (
+        ("zero", c_uint8 * 6),
+        ("op", c_uint16.__ctype_be__),
+        ("sha", c_uint8 * 6),
+        ("sip", c_uint8 * 4),
+        ("tha", c_uint8 * 6),
+        ("tip", c_uint8 * 4),
+        ("end", c_uint8 * 4),
+    )
+
+
+class SetNd(Structure):
+    """struct set_nd: 32 bytes."""
+
+    _fields_ = (
+        ("target", c_uint8 * 16),
+        ("sll_zero", c_uint8 * 2),
+        ("sll", c_uint8 * 6),
+        ("tll_zero", c_uint8 * 2),
+        ("tll", c_uint8 * 6),
     )
 
 
@@ -607,8 +645,9 @@ class Layout(Structure):
     _fields_ = (
         ("l3", c_uint16),
         ("l4", c_uint16),
+        ("option", c_uint16),
         ("routed", c_uint8),
-        ("zero", c_uint8 * 3),
+        ("zero", c_uint8),
     )
 
 
@@ -769,33 +808,36 @@ BTF_IDS: Final[dict[str, int]] = {
     "set_ipv4": 21,
     "set_ipv6": 27,
     "set_tp": 33,
-    "key_hot": 38,
-    "key_mid": 42,
-    "key_cold": 53,
-    "flow_key": 65,
-    "key_hot_mid": 69,
-    "key_hot_digest": 73,
-    "ufid_key": 78,
-    "flow_ref": 82,
-    "flow_record": 86,
-    "flow_tail": 90,
-    "mask_entry": 94,
-    "dp_stats": 98,
-    "port_stats": 103,
-    "port_place": 107,
-    "port_info": 111,
-    "dp_control": 116,
-    "dp_meta": 121,
-    "layout": 126,
-    "scratch": 131,
-    "hand_over": 137,
-    "copy_note": 141,
-    "upcall": 145,
-    "upcall_buffer": 150,
+    "set_icmp": 38,
+    "set_arp": 43,
+    "set_nd": 47,
+    "key_hot": 51,
+    "key_mid": 55,
+    "key_cold": 66,
+    "flow_key": 78,
+    "key_hot_mid": 82,
+    "key_hot_digest": 86,
+    "ufid_key": 91,
+    "flow_ref": 95,
+    "flow_record": 99,
+    "flow_tail": 103,
+    "mask_entry": 107,
+    "dp_stats": 111,
+    "port_stats": 116,
+    "port_place": 120,
+    "port_info": 124,
+    "dp_control": 129,
+    "dp_meta": 134,
+    "layout": 139,
+    "scratch": 143,
+    "hand_over": 149,
+    "copy_note": 153,
+    "upcall": 157,
+    "upcall_buffer": 162,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0xb5c19214
+LAYOUT: Final = 0x1e6619db

@@ -20,11 +20,16 @@ from ctl.headers import Nsh, Tunnel
 MAX_ACTIONS: Final = 64  # most actions in a list
 MAX_DEPTH: Final = 16  # most lists within one another
 
-# Sections that `Set` may change; and their leaves that no set changes, because a flow is found by them.
+# Sections that `Set` may change; and the leaves of IP that no set changes, because a flow is found by them.
 SETTABLE: Final = (
     "skb_priority", "skb_mark", "eth", "ipv4", "ipv6", "arp", "mpls", "tcp", "udp", "sctp", "icmp", "icmpv6", "nd",
 )  # fmt: skip
 NEVER_SET: Final = frozenset({"ip_proto", "ip_frag"})
+
+
+def is_fixed(row: fields.Field) -> bool:
+    """Whether no set changes this row.  ARP's operation has the leaf of the protocol, and can be set."""
+    return row.leaf in NEVER_SET and row.section != "arp"
 
 
 class HashAlgorithm(IntEnum):
@@ -93,14 +98,24 @@ class Set:
     def leaves(self) -> dict[str, tuple[int, int]]:
         """By leaf of the key: the bits to write, and a mask that says which; leaves that stay are left out.
 
-        Masks are no wider than the field (20 bits of ipv6_label).  `NEVER_SET` leaves never occur: of the
+        Masks are no wider than the field (20 bits of ipv6_label).  Rows that are fixed never occur: of the
         protocol and the fragment kind, a plain set repeats those that the flow has.  Not for mpls, whose rows
-        share one leaf.
+        share one leaf: that has an `entry`.
         """
         rows = fields.SET_ROWS[self.section]
         mask = tuple(row.full for row in rows) if self.mask is None else self.mask
         trios = zip(rows, self.value, mask, strict=True)
-        return {row.leaf: (value & bits, bits) for row, value, bits in trios if bits and row.leaf not in NEVER_SET}
+        return {row.leaf: (value & bits, bits) for row, value, bits in trios if bits and not is_fixed(row)}
+
+    def entry(self) -> tuple[int, int]:
+        """Of a set of mpls: the bits of a label stack entry (RFC 3032) to write, and a mask that says which."""
+        rows = fields.SET_ROWS[self.section]
+        mask = tuple(row.full for row in rows) if self.mask is None else self.mask
+        lowest = min(row.shift for row in rows)
+        value, bits = (
+            sum(n << row.shift - lowest for n, row in zip(numbers, rows, strict=True)) for numbers in (self.value, mask)
+        )
+        return value & bits, bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ctl.abi import ActionLimit
-from ctl.action import NOT_EXECUTED, Actions, Userspace, walk
+from ctl.action import NOT_EXECUTED, Actions, AddMpls, Userspace, walk
 from ctl.errors import Exists, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match
 from ctl.ufid import Ufid
@@ -178,6 +178,11 @@ def check_executable(actions: Actions) -> None:
     for action in walk(actions):
         if isinstance(action, NOT_EXECUTED):
             raise NotSupported(f"action {action.name} is not supported yet", "this datapath cannot carry it out")
+        if isinstance(action, AddMpls) and not action.l3:
+            raise NotSupported(
+                "add_mpls before the Ethernet header makes a layer 3 packet, and no port here takes such packets",
+                "put the label behind that header: push_mpls",
+            )
         if isinstance(action, Userspace) and len(action.userdata or b"") > ActionLimit.USERDATA_MAX:
             raise NotSupported(
                 f"userdata of {len(action.userdata or b'')} octets: this datapath carries {ActionLimit.USERDATA_MAX}"

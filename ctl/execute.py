@@ -7,24 +7,28 @@ go.  An action that does not fit the frame drops it, as in the OVS kernel datapa
 Checksums are changed by difference (RFC 1624), never computed anew: a packet that came with a wrong one
 leaves with one that is wrong by as much.  A UDP checksum of zero means that there is none, and stays.
 SCTP's is a CRC: here the difference is that of two CRCs over all there is, bpf/crc32c.h knows a shorter way.
+How octets are rewritten is in `ctl.rewrite`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ctl import rewrite
 from ctl.abi import DropReason, FragKind
 from ctl.action import (
     Action,
     Actions,
+    AddMpls,
     Drop,
     Hash,
     HashAlgorithm,
     Output,
+    PopMpls,
     PopVlan,
+    PushMpls,
     PushVlan,
     Recirc,
     Set,
@@ -33,11 +37,11 @@ from ctl.action import (
 )
 from ctl.flow import FlowKey
 from ctl.packet import locate
+from ctl.rewrite import Misfit
 from ctl.validate import ETH_IPV6, TCI_PRESENT, TPIDS
 
 _TCP, _UDP, _ICMPV6 = 6, 17, 58
 _SCTP_HEADER: Final = 12  # bytes, of which the last 4 are the checksum
-_CRC32C: Final = 0x82F63B78  # the polynomial, bits reflected
 _WORD: Final = (1 << 64) - 1
 _HASH_FACTOR: Final = 0x9E3779B97F4A7C15
 
@@ -69,7 +73,7 @@ class Pass:
 class Packet:
     """A frame on its way through an action list.
 
-    ``l3`` and ``l4`` as in `ctl.packet.Layout`; ``cut``: bytes that trunc takes off the end of the next
+    ``l3``, ``l4`` and ``option`` as in `ctl.packet.Layout`; ``cut``: bytes that trunc takes off the end of the next
     copy.  ``mark`` and ``priority`` are kept beside the frame.  ``copies`` is what outputs sent that were not
     the end of the list: port and frame as it then was.  ``again`` is what such recirculations let go: copies,
     each about to begin its pass.  ``upcalls`` is what userspace actions sent: the action and the frame as cut.
@@ -87,9 +91,10 @@ class Packet:
     l3: int = field(init=False)
     l4: int | None = field(init=False)
     is_routed: bool = field(init=False)
+    option: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.l3, self.l4, self.is_routed = locate(self.frame)
+        self.l3, self.l4, self.is_routed, self.option = locate(self.frame)
 
     def next_pass(self, recirc_id: int) -> Pass:
         """The pass that a recirculation leads to, with the packet as it is now."""
@@ -103,10 +108,6 @@ class Outcome:
     out_port: int | None = None
     recirc_id: int | None = None
     reason: DropReason = DropReason.DROP_NONE
-
-
-class Misfit(Exception):
-    """The frame is too short for what an action wants to change."""
 
 
 def execute(actions: Actions, packet: Packet) -> Outcome:
@@ -146,6 +147,8 @@ def _execute_one(action: Action, packet: Packet) -> Outcome | None:
             packet.cut = 0
         case PushVlan() | PopVlan():
             _change_tags(action, packet)
+        case PushMpls() | PopMpls() | AddMpls():
+            _change_labels(action, packet)
         case Set():
             _set(action, packet)
     return None
@@ -177,6 +180,17 @@ def _shift(packet: Packet, size: int) -> None:
     packet.l3 += size
     if packet.l4 is not None:
         packet.l4 += size
+    if packet.option is not None:
+        packet.option += size
+
+
+def _change_labels(action: PushMpls | PopMpls | AddMpls, packet: Packet) -> None:
+    """A label comes or goes where layer 3 begins, behind the tags.  What is behind a label is not known."""
+    packet.l4 = packet.option = None
+    if isinstance(action, PopMpls):
+        packet.frame = rewrite.pop_label(packet.frame, packet.l3, action.ethertype)
+    else:
+        packet.frame = rewrite.push_label(packet.frame, packet.l3, action.lse, action.ethertype)
 
 
 # --- headers -----------------------------------------------------------------------------------------
@@ -189,14 +203,26 @@ def _set(action: Set, packet: Packet) -> None:
     if action.section in ("skb_mark", "skb_priority"):
         _set_beside(action, packet)
         return
+    if action.section == "mpls":
+        packet.frame = rewrite.set_label(packet.frame, packet.l3, *action.entry())
+        return
+    if action.section == "arp":
+        packet.frame = rewrite.set_arp(packet.frame, packet.l3, action.leaves())
+        return
+    if action.section in ("icmp", "icmpv6"):
+        _set_icmp(action, packet)
+        return
+    if action.section == "nd":
+        packet.frame = rewrite.set_nd(packet.frame, _there(packet.l4), packet.option, action.leaves())
+        return
     at = 0 if action.section == "eth" else packet.l3
-    header = _header(packet.frame, at, _HEADER_SIZES[action.section])
-    changed = _rewritten(header, action.leaves(), _PLACES[action.section])
+    header = rewrite.header(packet.frame, at, _HEADER_SIZES[action.section])
+    changed = rewrite.rewritten(header, action.leaves(), _PLACES[action.section])
     if action.section == "ipv6":
         changed = _with_first_word(changed, action.leaves())
     if action.section == "ipv4":
-        changed = _with_checksum(changed, 10, [(header, changed)])
-    packet.frame = _replaced(packet.frame, at, changed)
+        changed = rewrite.with_checksum(changed, 10, [(header, changed)])
+    packet.frame = rewrite.replaced(packet.frame, at, changed)
     if action.section in ("ipv4", "ipv6"):
         _mend_transport(packet, action.section, header, changed)
 
@@ -217,45 +243,35 @@ def _set_ports(action: Set, packet: Packet) -> None:
         return
     protocol = _TCP if action.section == "tcp" else _UDP
     place, size = _CHECKSUMS[protocol]
-    if packet.l4 is None:
+    at = _there(packet.l4)
+    header = rewrite.header(packet.frame, at, size)
+    changed = rewrite.rewritten(header, action.leaves(), _PLACES["ports"])
+    changed = rewrite.with_checksum(changed, place, [(header, changed)], zero_is_none=protocol == _UDP)
+    packet.frame = rewrite.replaced(packet.frame, at, changed)
+
+
+def _set_icmp(action: Set, packet: Packet) -> None:
+    """Type and code.  A later fragment has none: it stays as it is."""
+    if packet.key["ip_frag"] != FragKind.FRAG_LATER:
+        packet.frame = rewrite.set_icmp(packet.frame, _there(packet.l4), action.leaves())
+
+
+def _there(place: int | None) -> int:
+    """Where a header is that must be there.  Misfit."""
+    if place is None:
         raise Misfit
-    header = _header(packet.frame, packet.l4, size)
-    changed = _rewritten(header, action.leaves(), _PLACES["ports"])
-    changed = _with_checksum(changed, place, [(header, changed)], zero_is_none=protocol == _UDP)
-    packet.frame = _replaced(packet.frame, packet.l4, changed)
+    return place
 
 
 def _set_sctp_ports(action: Set, packet: Packet) -> None:
     """The checksum covers all from its header to the end of the frame, padding too (actions.c, set_sctp)."""
-    if packet.l4 is None:
-        raise Misfit
-    header = _header(packet.frame, packet.l4, _SCTP_HEADER)
-    changed = _rewritten(header, action.leaves(), _PLACES["ports"])
-    rest = packet.frame[packet.l4 + _SCTP_HEADER :]
+    at = _there(packet.l4)
+    header = rewrite.header(packet.frame, at, _SCTP_HEADER)
+    changed = rewrite.rewritten(header, action.leaves(), _PLACES["ports"])
+    rest = packet.frame[at + _SCTP_HEADER :]
     error = int.from_bytes(header[8:], "little") ^ _sctp_checksum(header, rest)
     check = _sctp_checksum(changed, rest) ^ error
-    packet.frame = _replaced(packet.frame, packet.l4, changed[:8] + check.to_bytes(4, "little"))
-
-
-def _header(frame: bytes, at: int, size: int) -> bytes:
-    header = frame[at : at + size]
-    if len(header) < size:
-        raise Misfit
-    return header
-
-
-def _replaced(frame: bytes, at: int, header: bytes) -> bytes:
-    return frame[:at] + header + frame[at + len(header) :]
-
-
-def _rewritten(header: bytes, leaves: dict[str, tuple[int, int]], places: dict[str, tuple[int, int]]) -> bytes:
-    """The header with the bits of each leaf that its mask names replaced."""
-    changed = bytearray(header)
-    for leaf, (at, size) in places.items():
-        value, mask = leaves.get(leaf, (0, 0))
-        was = int.from_bytes(header[at : at + size], "big")
-        changed[at : at + size] = (was & ~mask | value).to_bytes(size, "big")
-    return bytes(changed)
+    packet.frame = rewrite.replaced(packet.frame, at, changed[:8] + check.to_bytes(4, "little"))
 
 
 def _with_first_word(header: bytes, leaves: dict[str, tuple[int, int]]) -> bytes:
@@ -280,46 +296,13 @@ def _mend_transport(packet: Packet, section: str, header: bytes, changed: bytes)
         return
     spans = [slice(12, 20)] if section == "ipv4" else [slice(8, 24), slice(24, 40)][: 1 if packet.is_routed else 2]
     differences = [(header[span], changed[span]) for span in spans]
-    mended = _with_checksum(transport, place, differences, zero_is_none=protocol == _UDP)
-    packet.frame = _replaced(packet.frame, packet.l4, mended)
-
-
-def _with_checksum(
-    header: bytes, at: int, differences: Iterable[tuple[bytes, bytes]], *, zero_is_none: bool = False
-) -> bytes:
-    """The header with its 16-bit checksum changed for data that was the one and is the other."""
-    check = int.from_bytes(header[at : at + 2], "big")
-    moved = [(was, now) for was, now in differences if was != now]
-    if not moved or (zero_is_none and not check):
-        return header
-    total = ~check & 0xFFFF
-    for was, now in moved:
-        total += sum(~word & 0xFFFF for word in _words(was)) + sum(_words(now))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    check = ~total & 0xFFFF
-    if zero_is_none and not check:
-        check = 0xFFFF
-    return _replaced(header, at, check.to_bytes(2, "big"))
+    mended = rewrite.with_checksum(transport, place, differences, zero_is_none=protocol == _UDP)
+    packet.frame = rewrite.replaced(packet.frame, packet.l4, mended)
 
 
 def _sctp_checksum(header: bytes, rest: bytes) -> int:
     """What the checksum should be: the CRC of the packet with zeros in the checksum's place (RFC 9260, 6.8)."""
-    return crc32c(header[:8] + bytes(4) + rest)
-
-
-def crc32c(data: bytes) -> int:
-    """CRC32c (RFC 3720, 12.1; RFC 9260, appendix A), bit by bit."""
-    crc = 0xFFFFFFFF
-    for octet in data:
-        crc ^= octet
-        for _ in range(8):
-            crc = crc >> 1 ^ (_CRC32C if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def _words(data: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(data) // 2}H", data)
+    return rewrite.crc32c(header[:8] + bytes(4) + rest)
 
 
 # --- hash --------------------------------------------------------------------------------------------

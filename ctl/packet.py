@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from ctl.abi import FragKind, L2Kind
@@ -28,6 +29,7 @@ MAX_IPV6_EXTENSIONS: Final = 6
 MAX_ND_OPTIONS: Final = 8
 
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTH, _NO_NEXT, _DESTINATION = 0, 43, 44, 51, 59, 60
+_ICMPV6: Final = 58
 _EXTENSIONS: Final = (_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTH, _DESTINATION)
 
 
@@ -238,9 +240,11 @@ def _icmp(rest: bytes) -> Leaves:
 def _icmpv6(rest: bytes) -> Leaves:
     """ICMPv6 (RFC 4443), and neighbour solicitations and advertisements with code 0 (RFC 4861)."""
     leaves = _icmp(rest)
-    if len(rest) < 24 or rest[0] not in (135, 136) or rest[1] != 0:
-        return leaves
-    return leaves | _neighbour_discovery(rest)
+    return leaves | _neighbour_discovery(rest) if _is_neighbour_message(rest) else leaves
+
+
+def _is_neighbour_message(rest: bytes) -> bool:
+    return len(rest) >= 24 and rest[0] in (135, 136) and rest[1] == 0
 
 
 def _neighbour_discovery(rest: bytes) -> Leaves:
@@ -280,7 +284,7 @@ def _number(octets: bytes) -> int:
 
 _L4_OF_BOTH: Final[dict[int, Extractor]] = {6: _tcp, 17: _ports(8), 132: _ports(12)}  # SCTP: RFC 9260
 _L4_OF_IPV4: Final[dict[int, Extractor]] = {**_L4_OF_BOTH, 1: _icmp}
-_L4_OF_IPV6: Final[dict[int, Extractor]] = {**_L4_OF_BOTH, 58: _icmpv6}
+_L4_OF_IPV6: Final[dict[int, Extractor]] = {**_L4_OF_BOTH, _ICMPV6: _icmpv6}
 _L3: Final[dict[int, Extractor]] = {
     ETH_IPV4: _ipv4,
     ETH_IPV6: _ipv6,
@@ -299,11 +303,13 @@ class Layout(NamedTuple):
 
     ``l4`` is None where there is no transport header, as in a later fragment; it may be the frame's end.
     ``is_routed``: an IPv6 routing header has another destination, which the transport checksum is about.
+    ``option`` is that of a neighbour message's first option for a link-layer address, None where there is none.
     """
 
     l3: int
     l4: int | None
     is_routed: bool
+    option: int | None = None
 
 
 def locate(frame: bytes) -> Layout:
@@ -313,10 +319,23 @@ def locate(frame: bytes) -> Layout:
     if eth_type == ETH_IPV4 and (leaves := _ipv4(rest)) and leaves["ip_frag"] != FragKind.FRAG_LATER:
         return Layout(l3, l3 + (rest[0] & 0x0F) * 4, is_routed=False)
     if eth_type == ETH_IPV6 and len(rest) >= 40:
-        _, payload = _extensions(rest[6], rest[40:])
+        chain, payload = _extensions(rest[6], rest[40:])
         l4 = None if payload is None else len(frame) - len(payload)
-        return Layout(l3, l4, is_routed=_is_routed(rest[6], rest[40:]))
+        option = _address_option(payload) if payload is not None and chain["ip_proto"] == _ICMPV6 else None
+        return Layout(
+            l3, l4, is_routed=_is_routed(rest[6], rest[40:]), option=l4 + option if l4 and option is not None else None
+        )
     return Layout(l3, None, is_routed=False)
+
+
+def _address_option(message: bytes) -> int | None:
+    """Where in an ICMPv6 message the first of its options is that are addresses, if it is a neighbour message."""
+    at = 24
+    for option in islice(_nd_options(message[at:]), MAX_ND_OPTIONS) if _is_neighbour_message(message) else ():
+        if option[0] in (1, 2) and len(option) == 8:
+            return at
+        at += len(option)
+    return None
 
 
 def _is_routed(protocol: int, rest: bytes) -> bool:

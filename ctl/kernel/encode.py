@@ -13,19 +13,22 @@ from typing import Final
 from ctl import fields
 from ctl.abi import ActionFlag, ActionLimit, ActionType, UserspaceBits
 from ctl.action import (
-    NEVER_SET,
     Action,
     Actions,
+    AddMpls,
     Drop,
     Hash,
     HashAlgorithm,
     Output,
+    PopMpls,
     PopVlan,
+    PushMpls,
     PushVlan,
     Recirc,
     Set,
     Trunc,
     Userspace,
+    is_fixed,
 )  # fmt: skip
 from ctl.errors import FlowInvalid, NotSupported
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
@@ -36,16 +39,23 @@ _PORTS: Final = struct.Struct(">HH")
 _SECTION_OF_PROTOCOL: Final = {number: section for section, number in PROTO_OF.items()}
 
 # Sections whose operand is a structure: its type, and where each row of the section lies in it, in the
-# order of ctl.fields.SECTIONS, as (offset, size).  Multi-byte fields are in network order.
+# order of ctl.fields.SET_ROWS, as (offset, size).  Multi-byte fields are in network order.
 _LAYOUTS: Final[dict[str, tuple[ActionType, int, tuple[tuple[int, int], ...]]]] = {
     "eth": (ActionType.ACTION_SET_ETH, 16, ((6, 6), (0, 6))),
     "ipv4": (ActionType.ACTION_SET_IPV4, 16, ((0, 4), (4, 4), (10, 1), (8, 1), (9, 1), (11, 1))),
     "ipv6": (ActionType.ACTION_SET_IPV6, 48, ((0, 16), (16, 16), (32, 4), (38, 1), (36, 1), (37, 1), (39, 1))),
+    "arp": (ActionType.ACTION_SET_ARP, 32, ((14, 4), (24, 4), (6, 2), (8, 6), (18, 6))),
+    "nd": (ActionType.ACTION_SET_ND, 32, ((0, 16), (18, 6), (26, 6))),
 }
 _SECTION_OF_TYPE: Final = {layout[0]: section for section, layout in _LAYOUTS.items()}
 
 # Sections of one number beside the frame, which fits into the unit.
 _METADATA: Final = {"skb_mark": ActionType.ACTION_SET_MARK, "skb_priority": ActionType.ACTION_SET_PRIORITY}
+# Type and code, and whose they are.
+_ICMP: Final = struct.Struct("<BBxx")
+_ICMP_PROTOCOLS: Final = {"icmp": 1, "icmpv6": 58}
+_ICMP_OF_PROTOCOL: Final = {number: section for section, number in _ICMP_PROTOCOLS.items()}
+
 _METADATA_OF_TYPE: Final = {int(kind): section for section, kind in _METADATA.items()}
 
 
@@ -70,7 +80,7 @@ def _unit(kind: ActionType, arg: int = 0, wide: int = 0, operand: bytes = b"", f
     return _UNIT.pack(kind, flags, len(operand) // UNIT_SIZE, arg, wide) + operand
 
 
-def _encode_one(action: Action) -> bytes:  # noqa: PLR0911 - a row for each action
+def _encode_one(action: Action) -> bytes:  # noqa: C901, PLR0911 - a row for each action
     match action:
         case Output(port=port):
             return _unit(ActionType.ACTION_OUTPUT, port)
@@ -88,8 +98,24 @@ def _encode_one(action: Action) -> bytes:  # noqa: PLR0911 - a row for each acti
             return _unit(ActionType.ACTION_TRUNC, max_len)
         case Userspace():
             return _encode_userspace(action)
+        case PushMpls() | PopMpls() | AddMpls(l3=True):
+            return _encode_label(action)
         case Set():
             return _encode_set(action)
+        case _:
+            raise NotSupported(f"this datapath does not execute {action.name}")
+
+
+def _encode_label(action: PushMpls | PopMpls | AddMpls) -> bytes:
+    if isinstance(action, PopMpls):
+        return _unit(ActionType.ACTION_POP_MPLS, action.ethertype)
+    flags = ActionFlag.ACTION_ADD_MPLS if isinstance(action, AddMpls) else 0
+    return _unit(ActionType.ACTION_PUSH_MPLS, _on_wire(action.lse), action.ethertype, flags=flags)
+
+
+def _on_wire(entry: int) -> int:
+    """A label stack entry as a number that lies in memory as the entry does in a frame; and back."""
+    return int.from_bytes(entry.to_bytes(4, "big"), "little")
 
 
 def _encode_set(action: Set) -> bytes:
@@ -98,20 +124,24 @@ def _encode_set(action: Set) -> bytes:
     if action.section in PROTO_OF:
         wide = int.from_bytes(_PORTS.pack(*value) + _PORTS.pack(*mask), "little")
         return _unit(ActionType.ACTION_SET_TP, PROTO_OF[action.section], wide, flags=flags)
+    if action.section in _ICMP_PROTOCOLS:
+        wide = int.from_bytes(_ICMP.pack(*value) + _ICMP.pack(*mask), "little")
+        return _unit(ActionType.ACTION_SET_ICMP, _ICMP_PROTOCOLS[action.section], wide, flags=flags)
+    if action.section == "mpls":
+        entry, bits = action.entry()
+        return _unit(ActionType.ACTION_SET_MPLS, _on_wire(entry), _on_wire(bits), flags=flags)
     if action.section in _METADATA:
         return _unit(_METADATA[action.section], value[0], mask[0], flags=flags)
-    if action.section not in _LAYOUTS:
-        raise NotSupported(f"this datapath does not execute {action.name} yet")
     kind, size, places = _LAYOUTS[action.section]
     return _unit(kind, operand=_place(value, places, size) + _place(mask, places, size), flags=flags)
 
 
 def _value_and_mask(action: Set) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What to write and where; rows that are never set keep their value under a mask of 0."""
-    rows = fields.SECTIONS[action.section]
+    rows = fields.SET_ROWS[action.section]
     full = tuple(row.full for row in rows) if action.mask is None else action.mask
-    mask = tuple(0 if row.leaf in NEVER_SET else bits for row, bits in zip(rows, full, strict=True))
-    kept = (row.leaf in NEVER_SET for row in rows)
+    kept = tuple(is_fixed(row) for row in rows)
+    mask = tuple(0 if keep else bits for keep, bits in zip(kept, full, strict=True))
     value = tuple(v if keep else v & m for v, m, keep in zip(action.value, mask, kept, strict=True))
     return value, mask
 
@@ -163,6 +193,27 @@ def _decode_ports(_kind: int, flags: int, arg: int, wide: int, _operand: bytes) 
     return Set(_SECTION_OF_PROTOCOL[arg], _PORTS.unpack_from(raw), mask)
 
 
+def _decode_icmp(_kind: int, flags: int, arg: int, wide: int, _operand: bytes) -> Set:
+    raw = wide.to_bytes(8, "little")
+    mask = None if flags & ActionFlag.ACTION_PLAIN_SET else _ICMP.unpack_from(raw, 4)
+    return Set(_ICMP_OF_PROTOCOL[arg], _ICMP.unpack_from(raw), mask)
+
+
+def _decode_entry(_kind: int, flags: int, arg: int, wide: int, _operand: bytes) -> Set:
+    rows = fields.SET_ROWS["mpls"]
+    lowest = min(row.shift for row in rows)
+    value, mask = (
+        tuple(_on_wire(number) >> row.shift - lowest & row.full for row in rows) for number in (arg, wide & 0xFFFFFFFF)
+    )
+    return Set("mpls", value, None if flags & ActionFlag.ACTION_PLAIN_SET else mask)
+
+
+def _decode_push_mpls(_kind: int, flags: int, arg: int, wide: int, _operand: bytes) -> PushMpls | AddMpls:
+    if flags & ActionFlag.ACTION_ADD_MPLS:
+        return AddMpls(_on_wire(arg), wide, l3=True)
+    return PushMpls(_on_wire(arg), wide)
+
+
 def _decode_metadata(kind: int, flags: int, arg: int, wide: int, _operand: bytes) -> Set:
     return Set(_METADATA_OF_TYPE[kind], (arg,), None if flags & ActionFlag.ACTION_PLAIN_SET else (wide,))
 
@@ -187,6 +238,12 @@ _DECODERS: Final[dict[int, _Decoder]] = {
     ActionType.ACTION_HASH: lambda _k, _f, arg, wide, _o: Hash(HashAlgorithm(arg), wide),
     ActionType.ACTION_TRUNC: lambda _k, _f, arg, _w, _o: Trunc(arg),
     ActionType.ACTION_USERSPACE: _decode_userspace,
+    ActionType.ACTION_PUSH_MPLS: _decode_push_mpls,
+    ActionType.ACTION_POP_MPLS: lambda _k, _f, arg, _w, _o: PopMpls(arg),
+    ActionType.ACTION_SET_MPLS: _decode_entry,
+    ActionType.ACTION_SET_ARP: _decode_set,
+    ActionType.ACTION_SET_ICMP: _decode_icmp,
+    ActionType.ACTION_SET_ND: _decode_set,
     ActionType.ACTION_SET_ETH: _decode_set,
     ActionType.ACTION_SET_IPV4: _decode_set,
     ActionType.ACTION_SET_IPV6: _decode_set,

@@ -5,14 +5,16 @@ import struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ctl.action import Output, PushVlan, Set, Trunc, Userspace
 from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
 from tests.bpf.harness import exact
-from tests.differential import cases, changes, pair, play
+from tests.differential import New, Packet, cases, changes, pair, play
 from tests.golden.packets import EVERY_CUT, GOLDEN, IN_PORT
+from tests.header_lists import cases as header_cases
 
 U1 = Ufid(b"\1")
 ANY = FlowKey.of()
@@ -123,3 +125,12 @@ def test_ports_of_sctp(both):
 
 def test_frames_of_the_golden_rows_are_not_too_short():
     assert all(extract(row.frame, IN_PORT) for row in GOLDEN)
+
+
+@pytest.mark.parametrize("hook", ["both", "tc_only"])
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(drawn=st.lists(header_cases(), min_size=1, max_size=7))
+def test_same_changes_of_labels_and_rarer_headers(request, hook, drawn):
+    """ARP, ICMP and neighbour discovery; several flows, and then a packet for each."""
+    flows = [New(match, actions, None) for _, match, actions in drawn]
+    play(request.getfixturevalue(hook), flows + [Packet(frame, IN_PORT) for frame, _, _ in drawn])

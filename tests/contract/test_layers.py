@@ -29,6 +29,7 @@ ROOMS = [
     "ctl.jsonout",
     "ctl.datapath",
     "ctl.packet",
+    "ctl.rewrite",
     "ctl.execute",
     "ctl.model",
     "ctl.netns",

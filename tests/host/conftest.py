@@ -34,8 +34,8 @@ class Driver:
         assert reason in (abi.DropReason.DROP_NONE, abi.DropReason.DROP_SHORT_FRAME)
         if reason != abi.DropReason.DROP_NONE:
             return None
-        l3, l4, is_routed = struct.unpack_from("<HHB", answer, 4 + KEY_SIZE)
-        self.layout = Layout(l3, l4 or None, bool(is_routed))
+        l3, l4, option, is_routed = struct.unpack_from("<HHHB", answer, 4 + KEY_SIZE)
+        self.layout = Layout(l3, l4 or None, bool(is_routed), option or None)
         return FlowKey(answer[4 : 4 + KEY_SIZE])
 
     def mask(self, key, recorded, mask):
@@ -46,6 +46,22 @@ class Driver:
     def crc32c_diff(self, difference, size):
         """What the CRC32c of ``size`` octets changes by when the first four change by these."""
         return int.from_bytes(self._ask(b"C" + difference + size.to_bytes(4, "little"), 4), "little")
+
+    def arp(self, packet, operand):
+        """An ARP packet under the two halves of a set action's operand."""
+        return self._ask(b"A" + packet + operand, 28)
+
+    def option(self, option, value, mask):
+        """An option of 8 octets under a value and a mask, and the difference for a checksum."""
+        return self._changed(b"O" + option + value + mask, 8)
+
+    def word(self, word, value, mask):
+        """The first 4 octets of a transport header, likewise."""
+        return self._changed(b"W" + word + value + mask, 4)
+
+    def _changed(self, request, size):
+        answer = self._ask(request, size + 8)
+        return answer[:size], int.from_bytes(answer[size:], "little")
 
     def _ask(self, request, size):
         with contextlib.suppress(BrokenPipeError):

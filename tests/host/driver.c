@@ -7,6 +7,9 @@
  *	'K' u16 in_port, u32 size, frame	-> u32 enum drop_reason, struct flow_key
  *	'C' u32 difference, u32 bytes		-> u32, what a CRC32c changes by
  *	'M' key, recorded, mask: 64 bytes each	-> masked key, 64 bytes; u64, zero if nothing differs
+ *	'A' ARP packet, struct set_arp twice	-> the packet, 28 bytes
+ *	'O' option, value, mask: 8 bytes each	-> the option; u64, the difference
+ *	'W' word, value, mask: 4 bytes each	-> the word; u64, the difference
  *
  * A frame lies at the very end of an allocation of its own, so that a read beyond it is seen.  A key
  * starts as garbage wherever the extractor promises to write.
@@ -19,6 +22,7 @@
 #include "crc32c.h"
 #include "key.h"
 #include "mask.h"
+#include "rewrite.h"
 
 static void get(void *to, size_t size)
 {
@@ -78,6 +82,42 @@ static void answer_crc(void)
 	put(&crc, sizeof(crc));
 }
 
+/* What stands behind the packet is kept. */
+static void answer_arp(void)
+{
+	_Alignas(8) __u8 packet[sizeof(struct set_arp)];
+	_Alignas(8) struct set_arp set[2];
+
+	memset(packet, 0xa5, sizeof(packet));
+	get(packet, sizeof(struct arp_header));
+	get(set, sizeof(set));
+	rewrite_arp(packet, &set[0], &set[1]);
+	if (packet[sizeof(struct arp_header)] != 0xa5)
+		exit(5);
+	put(packet, sizeof(struct arp_header));
+}
+
+static void answer_option(void)
+{
+	__u64 words[3], difference;
+
+	get(words, sizeof(words));
+	difference = rewrite_option(&words[0], &words[1], &words[2]);
+	put(&words[0], sizeof(words[0]));
+	put(&difference, sizeof(difference));
+}
+
+static void answer_word(void)
+{
+	__u32 words[3];
+	__u64 difference;
+
+	get(words, sizeof(words));
+	difference = rewrite_ports(&words[0], words[1], words[2]);
+	put(&words[0], sizeof(words[0]));
+	put(&difference, sizeof(difference));
+}
+
 int main(void)
 {
 	for (int what; (what = getchar()) != EOF; fflush(stdout)) {
@@ -87,6 +127,12 @@ int main(void)
 			answer_crc();
 		else if (what == 'M')
 			answer_mask();
+		else if (what == 'A')
+			answer_arp();
+		else if (what == 'O')
+			answer_option();
+		else if (what == 'W')
+			answer_word();
 		else
 			return 1;
 	}

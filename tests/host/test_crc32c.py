@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctl.execute import crc32c
+from ctl.rewrite import crc32c
 from tests.frames import octets
 
 LONGEST = (1 << 18) - 1

@@ -19,6 +19,7 @@ def agrees(driver, frame, in_port):
         beyond = got.l4 is not None and got.l4 >= len(frame) == expected.l4  # how far does not matter
         assert (got.l3, len(frame) if beyond else got.l4) == expected[:2], frame.hex()
         assert expected.l4 is None or got.is_routed == expected.is_routed, frame.hex()
+        assert got.option == expected.option, frame.hex()
 
 
 MANY = settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -9,22 +9,51 @@ from hypothesis import strategies as st
 
 from ctl import abi, fields
 from ctl.abi import ActionType
-from ctl.action import Drop, Hash, HashAlgorithm, Output, PopVlan, PushVlan, Recirc, Set, Trunc, Userspace
+from ctl.action import (
+    AddMpls,
+    Drop,
+    Hash,
+    HashAlgorithm,
+    Output,
+    PopMpls,
+    PopVlan,
+    PushMpls,
+    PushVlan,
+    Recirc,
+    Set,
+    Trunc,
+    Userspace,
+    is_fixed,
+)
 from ctl.errors import FlowInvalid, NotSupported
 from ctl.kernel.encode import decode, encode
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
 
 U32 = st.integers(0, 2**32 - 1)
-SECTIONS = ("skb_mark", "skb_priority", "eth", "ipv4", "ipv6", "tcp", "udp", "sctp")
+SECTIONS = (
+    "skb_mark",
+    "skb_priority",
+    "eth",
+    "ipv4",
+    "ipv6",
+    "tcp",
+    "udp",
+    "sctp",
+    "mpls",
+    "arp",
+    "icmp",
+    "icmpv6",
+    "nd",
+)
 
 
 def sets(section):
-    rows = fields.SECTIONS[section]
+    rows = fields.SET_ROWS[section]
     numbers = st.tuples(*(st.integers(0, row.full) for row in rows))
 
     def masked(pair):
         value, mask = pair
-        mask = tuple(0 if row.leaf in ("ip_proto", "ip_frag") else bits for row, bits in zip(rows, mask, strict=True))
+        mask = tuple(0 if is_fixed(row) else bits for row, bits in zip(rows, mask, strict=True))
         return Set(section, tuple(v & m for v, m in zip(value, mask, strict=True)), mask)
 
     return numbers.map(lambda value: Set(section, value)) | st.tuples(numbers, numbers).map(masked)
@@ -35,6 +64,9 @@ simple = st.one_of(
     U32.map(Drop),
     st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF)),
     st.just(PopVlan()),
+    st.builds(PushMpls, U32, st.integers(0, 0xFFFF)),
+    st.builds(AddMpls, U32, st.integers(0, 0xFFFF), st.just(True)),
+    st.integers(0, 0xFFFF).map(PopMpls),
     U32.map(Recirc),
     st.builds(Hash, st.sampled_from(HashAlgorithm), U32),
     st.builds(Trunc, U32),
@@ -77,6 +109,23 @@ def test_ipv6_takes_three_units_for_each_half():
 def test_ports_are_in_network_order():
     raw = encode((Set("udp", (0x1234, 0)),))
     assert raw[8:16] == bytes.fromhex("12340000ffffffff")
+
+
+def test_labels_lie_as_on_the_wire():
+    entry = 0x12345 << 12 | 5 << 9 | 1 << 8 | 64
+    raw = encode((PushMpls(entry, 0x8847), Set("mpls", (0x12345, 5, 64, 1), (0xFFFFF, 7, 0xFF, 0))))
+    assert (raw[4:8], raw[8:10]) == (bytes.fromhex("12345b40"), b"\x47\x88")
+    assert (raw[20:24], raw[24:28]) == (bytes.fromhex("12345a40"), bytes.fromhex("fffffeff"))
+
+
+def test_headers_of_the_userspace_datapath_lie_where_they_say():
+    raw = encode((Set("arp", (1, 2, 3, 4, 5)), Set("icmpv6", (129, 7), (0xFF, 0)), Set("nd", (6, 7, 8))))
+    arp = abi.SetArp.from_buffer_copy(raw, UNIT_SIZE)
+    assert (arp.op, bytes(arp.sip)[-1], bytes(arp.tip)[-1], bytes(arp.sha)[-1], bytes(arp.tha)[-1]) == (3, 1, 2, 4, 5)
+    at = UNIT_SIZE + 2 * ctypes.sizeof(abi.SetArp)
+    assert (raw[at + 4], raw[at + 8 : at + 16]) == (58, bytes((129, 0, 0, 0, 0xFF, 0, 0, 0)))
+    nd = abi.SetNd.from_buffer_copy(raw, at + 2 * UNIT_SIZE)
+    assert (bytes(nd.target)[-1], bytes(nd.sll)[-1], bytes(nd.tll)[-1]) == (6, 7, 8)
 
 
 @pytest.mark.parametrize("section", ["skb_mark", "skb_priority"])
