@@ -103,9 +103,11 @@ enum drop_reason {
 	DROP_TOO_LONG = 12,		/* longer than the MTU of the port it was to leave by */
 	DROP_HAND_OVER = 13,		/* recirculated to actions that need the tc hook, and the device takes no note along */
 	DROP_TRUNC = 14,		/* a copy that trunc cannot cut: from a frame in segments, or by over 16384 bytes */
-	DROP_DEFERRED = 15,		/* a copy that was to be recirculated, and the kernel's queue took it not */
+	DROP_DEFERRED = 15,		/* a copy that was to walk by itself later, and there was no room for it to wait */
 	DROP_METER = 16,		/* a meter said that there are too many */
 	DROP_TTL = 17,			/* dec_ttl had nothing left to take, and its list ended without an output */
+	DROP_TOO_MANY = 18,		/* more actions, over all passes, than programs can carry out in a row */
+	DROP_STALE_COPY = 19,		/* a copy that waited until its flow was gone, or had other actions */
 	DROP_SEGMENTS = 20,		/* push_mpls on a frame that is still to be cut into segments */
 	DROP_REASONS = 24,
 };
@@ -119,6 +121,8 @@ struct dp_stats {
 	__u64 stale;			/* hash hits refused by the record */
 	__u64 upcalls;			/* packets handed to userspace, for a miss or by an action */
 	__u64 upcalls_lost;		/* not handed over: nobody listens, or the ring was full */
+	__u64 samples;			/* packets handed to those who listen for psample actions */
+	__u64 samples_lost;		/* not handed over: the ring was full */
 	__u64 drops[24];		/* by enum drop_reason; DROP_REASONS */
 };
 
@@ -177,7 +181,10 @@ struct dp_control {
 	__u32 high_slot;		/* one more than the highest slot ever filled */
 	__u32 high_unit;		/* action units from here on were never used */
 	__u32 listener;			/* pid of the process that reads upcalls; 0: nobody does */
-	__u32 free_units[10];		/* [k]: a chain of free runs of 2^k units, 1 + the first; 0: none */
+	__u32 sampler;			/* pid of the process that reads what psample sends; 0: nobody does */
+	__u32 free_units[12];		/* [k]: a chain of free runs of 2^k units, 1 + the first; 0: none */
+	__u32 zero;
+	__u64 luck;			/* for tests: 1 + the number that sample draws each time; 0: at random */
 	__u64 generation;		/* one more at each change of the flow table */
 };
 
@@ -206,6 +213,18 @@ struct layout {
 	__u8 zero;
 };
 
+/* What a packet had before a list was carried out on a copy of it, and where its own goes on. */
+struct nest {
+	__u32 unit;			/* the action behind the one that has the list */
+	__u32 units_end;
+	__u32 cut;			/* this and the next: as in struct scratch */
+	__u32 dp_hash;
+	__u32 probability;
+	__u32 mark;
+	__u32 priority;
+	__u32 zero;
+};
+
 /* Working memory of one packet's walk, per CPU: what does not fit on the program's stack. */
 struct scratch {
 	struct flow_key key;		/* the packet's */
@@ -224,12 +243,17 @@ struct scratch {
 	__u32 cut;			/* bytes that trunc takes off the end of the next copy */
 	__u32 copies;			/* outputs of this list that were not its end */
 	__u32 size;			/* of the frame when this pass began */
+	__u32 probability;		/* of the sample action that this list is in, of 2^32 - 1; 0: in none */
+	__u32 depth;			/* of nests */
+	__u32 at_end;			/* enum drop_reason of a list that ends without an output */
+	__u32 let_go;			/* copies that this processor has made wait, of all packets */
 	__u32 zero;
 	__u64 actions;			/* the reference that is being followed */
 	__u32 slot;			/* of the flow that has it */
 	__u32 generation;		/* of that flow */
 	struct set_ipv6 operand[2];	/* of an action that takes several units, at most: value and mask */
 	__u8 header[40];		/* a header while it is rewritten */
+	struct nest nests[16];		/* NESTING_MAX */
 };
 
 /*
@@ -257,7 +281,31 @@ struct copy_note {
 	__u32 dp_hash;
 	__u32 priority;			/* the kernel sets it to 0 on the way */
 	__u16 in_port;
-	__u16 passes;
+	__u16 passes;			/* COPY_NESTED: it goes on within a list; then */
+};					/* recirc_id is its place among nested_copies, dp_hash its number */
+
+enum copy_limit {
+	COPY_NESTED = 0xffff,
+	COPIES_WAITING = 256,		/* places for copies that wait, for each processor */
+};
+
+/* A copy that waits to carry out a list of its own: what it has, beside its frame, mark and priority. */
+struct nested_copy {
+	__u32 number;			/* of all that this processor let go; another one has its place if it differs */
+	__u32 bytes;			/* of the frame, but for a tag beside it: the kernel may move one there */
+	__u32 unit;
+	__u32 units_end;
+	__u32 cut;
+	__u32 probability;
+	__u32 dp_hash;
+	__u32 recirc_id;
+	__u32 passes;
+	__u32 slot;			/* this, the next, and actions: whose list it is */
+	__u32 generation;
+	__u32 zero;
+	__u64 actions;
+	struct layout at;
+	struct flow_key key;		/* of the pass */
 };
 
 /* Programs that the datapath calls by tail call; each hook has a map of them. */
@@ -289,6 +337,20 @@ struct upcall {
 	__u32 cpu;
 	struct flow_key key;		/* concrete, of this pass */
 	__u8 userdata[128];		/* USERDATA_MAX */
+};
+
+/* What the record of a sample begins with; the frame follows. */
+struct sample {
+	__u64 time_ns;			/* CLOCK_MONOTONIC (coarse) */
+	__u32 group;
+	__u32 rate;			/* so many of 2^32 - 1 packets are chosen */
+	__u32 packet_size;		/* bytes of the frame in this record */
+	__u32 frame_size;		/* of the frame itself; more, if it was cut */
+	__u32 cpu;
+	__u16 in_port;
+	__u8 cookie_size;		/* 0: none */
+	__u8 zero;
+	__u8 cookie[16];		/* COOKIE_MAX */
 };
 
 /* An upcall while it is put together, per CPU.  Longer frames are cut. */
@@ -324,6 +386,8 @@ enum map_id {
 	MAP_UPCALL_BUFFER = 19,
 	MAP_TC_PROGRAMS = 20,
 	MAP_TC_PORTS = 21,		/* as MAP_PORTS, which belongs to the XDP hook */
+	MAP_SAMPLES = 22,
+	MAP_NESTED_COPIES = 23,
 };
 
 ABI_ASSERT(sizeof(struct flow_record) == 128);
@@ -331,6 +395,9 @@ ABI_ASSERT(sizeof(struct flow_tail) == 184);
 ABI_ASSERT(sizeof(struct mask_entry) == 240);
 ABI_ASSERT(sizeof(struct hand_over) == 24);
 ABI_ASSERT(sizeof(struct copy_note) == 20);
+ABI_ASSERT(sizeof(((struct scratch *)0)->nests) == NESTING_MAX * sizeof(struct nest));
+ABI_ASSERT(sizeof(((struct dp_control *)0)->free_units) == 12 * sizeof(__u32) && ACTION_UNITS_MAX == 1 << 11);
+ABI_ASSERT(sizeof(((struct sample *)0)->cookie) == COOKIE_MAX && COOKIE_MAX == sizeof(struct action_unit));
 ABI_ASSERT(sizeof(struct port_info) % 8 == 0); /* as the elements of a mapped array lie */
 ABI_ASSERT(sizeof(((struct upcall *)0)->userdata) == USERDATA_MAX);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);

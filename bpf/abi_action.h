@@ -17,13 +17,16 @@ enum action_ref_bits {
 	ACTIONS_AT_SHIFT = 0,		/* 32 bits: index of the first unit */
 	ACTIONS_UNITS_SHIFT = 32,	/* 16 bits: units in the list */
 	ACTIONS_NOT_XDP_SHIFT = 48,	/* 1 bit: the list can be carried out on the tc hook only */
+	ACTIONS_SERIAL_SHIFT = 49,	/* 15 bits: tells a list from the one that had its place before */
 };
 
 enum action_limit {
-	ACTIONS_MAX = 64,		/* actions in a list */
-	ACTION_UNITS_MAX = 512,		/* units in a list */
+	ACTIONS_IN_A_ROW = 32,		/* after so many steps a program calls itself to go on */
+	ACTION_UNITS_MAX = 2048,	/* units in a list, with all lists within it */
+	NESTING_MAX = 16,		/* lists within one another */
 	RECIRC_LIMIT = 5,		/* passes after the first */
 	USERDATA_MAX = 128,		/* bytes of cookie of a userspace action */
+	COOKIE_MAX = 16,		/* bytes of cookie of a psample action */
 };
 
 enum action_type {
@@ -48,18 +51,20 @@ enum action_type {
 	ACTION_SET_ARP = 18,		/* operand: struct set_arp, twice */
 	ACTION_SET_ICMP = 19,		/* arg: protocol; wide: struct set_icmp, twice */
 	ACTION_SET_ND = 20,		/* operand: struct set_nd, twice */
-	ACTION_SAMPLE = 21,
-	ACTION_CLONE = 22,
-	ACTION_CHECK_PKT_LEN = 23,
-	ACTION_DEC_TTL = 24,
+	ACTION_SAMPLE = 21,		/* arg: probability; wide: enum nested_bits; a list */
+	ACTION_CLONE = 22,		/* wide: enum nested_bits; a list */
+	ACTION_CHECK_PKT_LEN = 23,	/* arg: bytes; wide: enum nested_bits; lists for more than these, and for others */
+	ACTION_DEC_TTL = 24,		/* wide: enum nested_bits; a list for the packet that has no TTL left */
 	ACTION_METER = 25,
-	ACTION_PSAMPLE = 26,
+	ACTION_PSAMPLE = 26,		/* arg: group; wide: bytes of cookie; operand: cookie */
 };
 
 /* Which bits "flags" of a unit has. */
 enum action_flag {
 	ACTION_PLAIN_SET = 1,		/* written as set(), not as set with masks; no other effect */
 	ACTION_ADD_MPLS = 2,		/* written as add_mpls(), not as push_mpls(); no other effect */
+	ACTION_FIRST_CHANGES = 4,	/* the first list within this action changes the frame that it is given */
+	ACTION_SECOND_CHANGES = 8,	/* so does the second one */
 };
 
 enum hash_algorithm {			/* as OVS_HASH_ALG_* */
@@ -76,8 +81,15 @@ enum userspace_bits {
 	USERSPACE_ACTIONS_SHIFT = 50,	/* the upcall tells the flow's actions */
 };
 
+/* Parts of the wide argument of an action that has lists within. */
+enum nested_bits {
+	NESTED_FIRST_SHIFT = 0,		/* 32 bits: units of its first list */
+	NESTED_SECOND_SHIFT = 32,	/* 32 bits: units of its second list */
+};
+
 /*
- * An action list is a run of units.  Each action is one unit, followed by the units of its operand.
+ * An action list is a run of units.  Each action is one unit, followed by the units of its operand, and by
+ * those of the lists within it, one behind the other.
  * A list never changes once a record refers to it.  Operands of the set actions are a value and then
  * a mask of the same layout; bits of the value outside the mask are zero.
  */

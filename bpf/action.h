@@ -5,7 +5,9 @@
  * The record's reference is read once, so that the list is the old or the new one whole.  The list's
  * place in it is kept in scratch memory, where the verifier does not follow it.  An output or a recirculation
  * that is not the end of the list is for a copy, with the edits so far; there are no copies on the XDP hook,
- * which leaves such lists to tc.
+ * which leaves such lists to tc.  Lists within actions: action_nest.h.
+ *
+ * A program carries out so many actions and then calls itself.  What it goes on with is in scratch memory.
  */
 #ifndef UFID_ACTION_H
 #define UFID_ACTION_H
@@ -212,6 +214,9 @@ INLINE long act_recirculate_copy(hook_ctx *ctx, struct scratch *s, struct dp_sta
 	return 0;
 }
 
+#include "action_nest.h"
+#include "sample.h"
+
 /* The set actions; 0, or -1 when the frame does not fit. */
 INLINE long act_set(hook_ctx *ctx, struct scratch *s, const struct action_unit *unit, __u32 operand)
 {
@@ -251,30 +256,53 @@ INLINE void act_begin(struct scratch *s, const struct flow_record *flow)
 	s->units_end = s->unit + (s->actions >> ACTIONS_UNITS_SHIFT & 0xffff);
 	s->cut = 0;
 	s->copies = 0;
+	s->probability = 0;
+	s->depth = 0;
+	s->at_end = DROP_ACTION;
+}
+
+/* Whether the action that is being carried out is the packet's last one, and not a copy's. */
+INLINE int act_is_last(const struct scratch *s)
+{
+	return !HOOK_SENDS_COPIES || (s->unit == s->units_end && !s->depth);
+}
+
+/* Nothing is left to do: the packet was sent already, or it was not. */
+INLINE struct verdict act_finish(const struct scratch *s)
+{
+	return s->copies || !s->at_end ? act_end(HOOK_DROP) : act_drop(s->at_end);
 }
 
 INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_stats *dp)
 {
 	__u64 steps = 0;
 
-	while (loop_counts_on(steps, ACTIONS_MAX) && s->unit < s->units_end) {
+	while (loop_counts_on(steps, ACTIONS_IN_A_ROW)) {
 		__u32 operand = s->unit + 1;
-		const struct action_unit *unit = map_at(MAP(MAP_ACTIONS), s->unit);
+		enum drop_reason dropped = DROP_NONE;
+		const struct action_unit *unit;
 		long failed = 0;
 
+		if (s->unit >= s->units_end) {
+			if (!act_pop_nest(ctx, s))
+				return act_finish(s);
+			continue;
+		}
+		unit = map_at(MAP(MAP_ACTIONS), s->unit);
 		if (!unit)
 			return act_drop(DROP_BAD_ACTIONS);
 		s->unit = operand + unit->units;
 		switch (unit->type) {
 		case ACTION_OUTPUT:
-			if (!HOOK_SENDS_COPIES || s->unit == s->units_end)
+			if (act_is_last(s))
 				return act_output(ctx, s, unit->arg);
 			failed = act_output_copy(ctx, s, dp, unit->arg);
 			break;
 		case ACTION_DROP:
-			return act_drop(unit->arg ? DROP_EXPLICIT_ERROR : DROP_EXPLICIT);
+			dropped = unit->arg ? DROP_EXPLICIT_ERROR : DROP_EXPLICIT;
+			break;
 		case ACTION_RECIRC:
-			if (!HOOK_SENDS_COPIES || s->unit == s->units_end)
+			if (act_is_last(s))
 				return act_recirculate(ctx, s, unit->arg);
 			failed = act_recirculate_copy(ctx, s, dp, unit->arg);
 			break;
@@ -311,13 +339,29 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 		case ACTION_USERSPACE:
 			act_userspace(ctx, s, unit, dp);
 			break;
+		case ACTION_PSAMPLE:
+			act_psample(ctx, s, unit, dp);
+			break;
+		case ACTION_SAMPLE:
+		case ACTION_CLONE:
+		case ACTION_CHECK_PKT_LEN:
+		case ACTION_DEC_TTL:
+			failed = act_nest(ctx, s, dp, unit);
+			break;
 		default:
 			return act_drop(DROP_BAD_ACTIONS);
 		}
 		if (failed)
 			return act_drop(failed < 0 ? DROP_ACTION_ERROR : (enum drop_reason)failed);
+		if (dropped) {
+			if (!s->depth)
+				return act_drop(dropped);
+			act_count(s, dp, act_drop(dropped));	/* of the copy; the packet goes on */
+			s->unit = s->units_end;
+		}
 	}
-	return s->copies ? act_end(HOOK_DROP) : act_drop(DROP_ACTION);
+	hook_call(ctx, PROGRAM_ACTIONS);
+	return act_drop(DROP_TOO_MANY);
 }
 
 #endif

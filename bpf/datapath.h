@@ -120,7 +120,10 @@ INLINE int dp_run(hook_ctx *ctx, enum dp_part part)
 
 	if (!s || !dp || (part == DP_ENTER && dp_begin(ctx, s, dp)))
 		return HOOK_DROP;
-	v = part == DP_ACTIONS ? act_execute(ctx, s, dp) : dp_pass(ctx, s, dp);
+	if (HOOK_SENDS_COPIES && part == DP_ENTER && s->passes == COPY_NESTED)
+		v = act_drop(act_resume(ctx, s));
+	else
+		v = part == DP_ACTIONS ? act_execute(ctx, s, dp) : dp_pass(ctx, s, dp);
 	act_count(s, dp, v);
 	return v.code;
 }

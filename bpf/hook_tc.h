@@ -80,6 +80,16 @@ INLINE struct vlan_beside hook_tag(hook_ctx *ctx)
 	return (struct vlan_beside){ .tpid = ctx->vlan_proto, .tci = be16(ctx->vlan_tci) };
 }
 
+INLINE __u32 hook_mark(hook_ctx *ctx)
+{
+	return ctx->mark;
+}
+
+INLINE __u32 hook_priority(hook_ctx *ctx)
+{
+	return ctx->priority;
+}
+
 INLINE void hook_metadata(hook_ctx *ctx, struct flow_key *key)
 {
 	key->hot.skb_mark = ctx->mark;
@@ -89,6 +99,22 @@ INLINE void hook_metadata(hook_ctx *ctx, struct flow_key *key)
 INLINE long hook_load(hook_ctx *ctx, __u32 at, void *to, __u32 size)
 {
 	return tc_load_bytes(ctx, at, to, size);
+}
+
+/* How long the segments are that the frame is still to be cut into, but for an outer tag; 0: it is not. */
+INLINE __u64 hook_segment_size(hook_ctx *ctx, const struct scratch *s)
+{
+	__u64 header = sizeof(struct udp_header);
+	__u8 offset = 0;
+
+	if (!ctx->gso_size || !s->at.l4)
+		return 0;
+	if (s->key.hot.ip_proto == PROTO_TCP) {
+		if (hook_load(ctx, s->at.l4 + 12, &offset, sizeof(offset)))
+			return 0;
+		header = (offset >> 4) * 4;
+	}
+	return s->at.l4 + header + ctx->gso_size;
 }
 
 INLINE long hook_store(hook_ctx *ctx, __u32 at, const void *from, __u32 size)
@@ -254,22 +280,39 @@ INLINE struct copy_note hook_read_copy_note(hook_ctx *ctx)
 	return note;
 }
 
-/* Send a copy in again at a device, with word of where its walk goes on. */
-INLINE enum drop_reason hook_send_back(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 recirc_id)
+/* Send a copy in again at a device, with word of where its walk goes on: the note but for token and priority. */
+INLINE enum drop_reason hook_send_with(hook_ctx *ctx, __u32 ifindex, struct copy_note note)
 {
 	const struct dp_meta *meta = map_at(MAP(MAP_META), 0);
-	struct copy_note note = { .recirc_id = recirc_id, .dp_hash = s->dp_hash, .priority = ctx->priority,
-				  .in_port = s->in_port, .passes = s->passes + 1 };
 	long lost;
 
 	if (!meta)
 		return DROP_INTERNAL;
 	note.token = meta->token;
+	note.priority = ctx->priority;
 	hook_write_copy_note(ctx, &note);
 	lost = tc_clone_redirect(ctx, ifindex, REDIRECT_INGRESS);
 	note = (struct copy_note){};
 	hook_write_copy_note(ctx, &note);
 	return lost ? DROP_DEFERRED : DROP_NONE;
+}
+
+/* Send a copy in again, for another pass. */
+INLINE enum drop_reason hook_send_back(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 recirc_id)
+{
+	struct copy_note note = { .recirc_id = recirc_id, .dp_hash = s->dp_hash, .in_port = s->in_port,
+				  .passes = s->passes + 1 };
+
+	return hook_send_with(ctx, ifindex, note);
+}
+
+/* Send a copy in again, to go on within a list; what it needs waits at a place. */
+INLINE enum drop_reason hook_send_nested(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 place)
+{
+	struct copy_note note = { .recirc_id = place, .dp_hash = s->let_go, .in_port = s->in_port,
+				  .passes = COPY_NESTED };
+
+	return hook_send_with(ctx, ifindex, note);
 }
 
 INLINE long hook_set_mark(hook_ctx *ctx, __u32 value, __u32 mask)
@@ -290,12 +333,17 @@ INLINE enum handed hook_hand_over(hook_ctx *ctx, const struct scratch *s)
 	return HANDED_NOT;
 }
 
-/* Go on with a copy that was sent back, if this is one; the note is used up.  Any other buffer has anything there. */
+/*
+ * Go on with a copy that was sent back, if this is one; the note is used up.  Any other buffer has anything there.
+ * s->passes is COPY_NESTED for one that goes on within a list.
+ */
 INLINE int hook_resume_copy(hook_ctx *ctx, struct scratch *s, const struct dp_meta *meta)
 {
 	struct copy_note note = hook_read_copy_note(ctx);
 
-	if (s->in_port || note.token != (__u32)meta->token || !note.passes || note.passes > RECIRC_LIMIT)
+	if (s->in_port || note.token != (__u32)meta->token || !note.passes)
+		return 0;
+	if (note.passes > RECIRC_LIMIT && note.passes != COPY_NESTED)
 		return 0;
 	s->in_port = note.in_port;
 	s->passes = note.passes;

@@ -75,7 +75,17 @@ INLINE struct vlan_beside hook_tag(hook_ctx *ctx)
 	return (struct vlan_beside){};
 }
 
-/* Key fields that are not in the frame: none here. */
+/* Key fields and numbers that are not in the frame: none here. */
+INLINE __u32 hook_mark(hook_ctx *ctx)
+{
+	return 0;
+}
+
+INLINE __u32 hook_priority(hook_ctx *ctx)
+{
+	return 0;
+}
+
 INLINE void hook_metadata(hook_ctx *ctx, struct flow_key *key)
 {
 }
@@ -83,6 +93,12 @@ INLINE void hook_metadata(hook_ctx *ctx, struct flow_key *key)
 INLINE long hook_load(hook_ctx *ctx, __u32 at, void *to, __u32 size)
 {
 	return xdp_load_bytes(ctx, at, to, size);
+}
+
+/* Frames come as they were on the wire, in one piece. */
+INLINE __u64 hook_segment_size(hook_ctx *ctx, const struct scratch *s)
+{
+	return 0;
 }
 
 INLINE long hook_store(hook_ctx *ctx, __u32 at, const void *from, __u32 size)
@@ -168,6 +184,11 @@ INLINE enum drop_reason hook_send_copy(hook_ctx *ctx, __u32 ifindex, __u32 cut)
 }
 
 INLINE enum drop_reason hook_send_back(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 recirc_id)
+{
+	return DROP_BAD_ACTIONS;
+}
+
+INLINE enum drop_reason hook_send_nested(hook_ctx *ctx, const struct scratch *s, __u32 ifindex, __u32 place)
 {
 	return DROP_BAD_ACTIONS;
 }

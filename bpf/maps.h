@@ -27,6 +27,8 @@
  *	tc_programs	program_id -> program		creator	  program	-
  *	upcalls		ring of upcall			program	  userspace	the upcall is lost and counted
  *	upcall_buffer	0 -> upcall_buffer		program	  program	-
+ *	samples		ring of sample			program	  userspace	the sample is lost and counted
+ *	nested_copies	place -> nested_copy		program	  program	the oldest copy is lost and counted
  *
  * records, tails, masks, actions, control and the free lists are mapped into userspace's memory.
  */

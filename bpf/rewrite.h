@@ -45,6 +45,26 @@ INLINE __u64 rewrite_ipv4(struct ipv4_header *ip, const struct set_ipv4 *value, 
 	return moved ? addresses : 0;
 }
 
+/* One less TTL, if there is one to take: of 1 and 0 nothing is left, and -1 is returned. */
+INLINE int rewrite_ipv4_ttl(struct ipv4_header *ip)
+{
+	__u8 ttl = ip->ttl;
+
+	if (ttl <= 1)
+		return -1;
+	ip->ttl = ttl - 1;
+	ip->csum = csum_apply(ip->csum, csum_diff16(ttl, ttl - 1));
+	return 0;
+}
+
+INLINE int rewrite_ipv6_hop_limit(struct ipv6_header *ip)
+{
+	if (ip->hop_limit <= 1)
+		return -1;
+	ip->hop_limit--;
+	return 0;
+}
+
 /* One IPv6 address, two words; the difference, or 0 when it is the same. */
 INLINE __u64 rewrite_address(__u8 *address, const __u8 *value, const __u8 *mask)
 {

@@ -17,15 +17,18 @@ class ActionRefBits(IntEnum):
     ACTIONS_AT_SHIFT = 0
     ACTIONS_UNITS_SHIFT = 32
     ACTIONS_NOT_XDP_SHIFT = 48
+    ACTIONS_SERIAL_SHIFT = 49
 
 
 class ActionLimit(IntEnum):
     """enum action_limit."""
 
-    ACTIONS_MAX = 64
-    ACTION_UNITS_MAX = 512
+    ACTIONS_IN_A_ROW = 32
+    ACTION_UNITS_MAX = 2048
+    NESTING_MAX = 16
     RECIRC_LIMIT = 5
     USERDATA_MAX = 128
+    COOKIE_MAX = 16
 
 
 class ActionType(IntEnum):
@@ -65,6 +68,8 @@ class ActionFlag(IntEnum):
 
     ACTION_PLAIN_SET = 1
     ACTION_ADD_MPLS = 2
+    ACTION_FIRST_CHANGES = 4
+    ACTION_SECOND_CHANGES = 8
 
 
 class HashAlgorithm(IntEnum):
@@ -82,6 +87,13 @@ class UserspaceBits(IntEnum):
     USERSPACE_HAS_USERDATA_SHIFT = 48
     USERSPACE_HAS_TUN_PORT_SHIFT = 49
     USERSPACE_ACTIONS_SHIFT = 50
+
+
+class NestedBits(IntEnum):
+    """enum nested_bits."""
+
+    NESTED_FIRST_SHIFT = 0
+    NESTED_SECOND_SHIFT = 32
 
 
 class L2Kind(IntEnum):
@@ -151,6 +163,8 @@ class DropReason(IntEnum):
     DROP_DEFERRED = 15
     DROP_METER = 16
     DROP_TTL = 17
+    DROP_TOO_MANY = 18
+    DROP_STALE_COPY = 19
     DROP_SEGMENTS = 20
     DROP_REASONS = 24
 
@@ -169,6 +183,13 @@ class ClsactUse(IntEnum):
     CLSACT_NONE = 0
     CLSACT_FOUND = 1
     CLSACT_OWN = 2
+
+
+class CopyLimit(IntEnum):
+    """enum copy_limit."""
+
+    COPY_NESTED = 65535
+    COPIES_WAITING = 256
 
 
 class ProgramId(IntEnum):
@@ -211,6 +232,8 @@ class MapId(IntEnum):
     MAP_UPCALL_BUFFER = 19
     MAP_TC_PROGRAMS = 20
     MAP_TC_PORTS = 21
+    MAP_SAMPLES = 22
+    MAP_NESTED_COPIES = 23
 
 
 class ActionUnit(Structure):
@@ -552,7 +575,7 @@ class MaskEntry(Structure):
 
 
 class DpStats(Structure):
-    """struct dp_stats: 248 bytes."""
+    """struct dp_stats: 264 bytes."""
 
     _fields_ = (
         ("hit", c_uint64),
@@ -562,6 +585,8 @@ class DpStats(Structure):
         ("stale", c_uint64),
         ("upcalls", c_uint64),
         ("upcalls_lost", c_uint64),
+        ("samples", c_uint64),
+        ("samples_lost", c_uint64),
         ("drops", c_uint64 * 24),
     )
 
@@ -604,7 +629,7 @@ class PortInfo(Structure):
 
 
 class DpControl(Structure):
-    """struct dp_control: 80 bytes."""
+    """struct dp_control: 104 bytes."""
 
     _fields_ = (
         ("n_masks", c_uint32),
@@ -615,7 +640,10 @@ class DpControl(Structure):
         ("high_slot", c_uint32),
         ("high_unit", c_uint32),
         ("listener", c_uint32),
-        ("free_units", c_uint32 * 10),
+        ("sampler", c_uint32),
+        ("free_units", c_uint32 * 12),
+        ("zero", c_uint32),
+        ("luck", c_uint64),
         ("generation", c_uint64),
     )
 
@@ -651,8 +679,23 @@ class Layout(Structure):
     )
 
 
+class Nest(Structure):
+    """struct nest: 32 bytes."""
+
+    _fields_ = (
+        ("unit", c_uint32),
+        ("units_end", c_uint32),
+        ("cut", c_uint32),
+        ("dp_hash", c_uint32),
+        ("probability", c_uint32),
+        ("mark", c_uint32),
+        ("priority", c_uint32),
+        ("zero", c_uint32),
+    )
+
+
 class Scratch(Structure):
-    """struct scratch: 760 bytes."""
+    """struct scratch: 1288 bytes."""
 
     _fields_ = (
         ("key", FlowKey),
@@ -671,12 +714,17 @@ class Scratch(Structure):
         ("cut", c_uint32),
         ("copies", c_uint32),
         ("size", c_uint32),
+        ("probability", c_uint32),
+        ("depth", c_uint32),
+        ("at_end", c_uint32),
+        ("let_go", c_uint32),
         ("zero", c_uint32),
         ("actions", c_uint64),
         ("slot", c_uint32),
         ("generation", c_uint32),
         ("operand", SetIpv6 * 2),
         ("header", c_uint8 * 40),
+        ("nests", Nest * 16),
     )
 
 
@@ -706,6 +754,28 @@ class CopyNote(Structure):
     )
 
 
+class NestedCopy(Structure):
+    """struct nested_copy: 296 bytes."""
+
+    _fields_ = (
+        ("number", c_uint32),
+        ("bytes", c_uint32),
+        ("unit", c_uint32),
+        ("units_end", c_uint32),
+        ("cut", c_uint32),
+        ("probability", c_uint32),
+        ("dp_hash", c_uint32),
+        ("recirc_id", c_uint32),
+        ("passes", c_uint32),
+        ("slot", c_uint32),
+        ("generation", c_uint32),
+        ("zero", c_uint32),
+        ("actions", c_uint64),
+        ("at", Layout),
+        ("key", FlowKey),
+    )
+
+
 class Upcall(Structure):
     """struct upcall: 408 bytes."""
 
@@ -725,6 +795,23 @@ class Upcall(Structure):
         ("cpu", c_uint32),
         ("key", FlowKey),
         ("userdata", c_uint8 * 128),
+    )
+
+
+class Sample(Structure):
+    """struct sample: 48 bytes."""
+
+    _fields_ = (
+        ("time_ns", c_uint64),
+        ("group", c_uint32),
+        ("rate", c_uint32),
+        ("packet_size", c_uint32),
+        ("frame_size", c_uint32),
+        ("cpu", c_uint32),
+        ("in_port", c_uint16),
+        ("cookie_size", c_uint8),
+        ("zero", c_uint8),
+        ("cookie", c_uint8 * 16),
     )
 
 
@@ -829,15 +916,18 @@ BTF_IDS: Final[dict[str, int]] = {
     "dp_control": 129,
     "dp_meta": 134,
     "layout": 139,
-    "scratch": 143,
-    "hand_over": 149,
-    "copy_note": 153,
-    "upcall": 157,
-    "upcall_buffer": 162,
+    "nest": 143,
+    "scratch": 147,
+    "hand_over": 154,
+    "copy_note": 158,
+    "nested_copy": 162,
+    "upcall": 166,
+    "sample": 171,
+    "upcall_buffer": 175,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x1e6619db
+LAYOUT: Final = 0xd7e9ff46

@@ -370,6 +370,13 @@ NOT_EXECUTED: Final = (
 )  # fmt: skip
 
 
+# Sections that are kept beside the frame; and the actions that leave it as it is, but for what is nested in them.
+BESIDE: Final = ("skb_priority", "skb_mark")
+_LEAVE_FRAME: Final = (
+    Output, Drop, Recirc, Hash, Trunc, Userspace, Meter, Psample, Sample, Clone, CheckPktLen,
+)  # fmt: skip
+
+
 def nested(action: Action) -> tuple[Actions, ...]:
     """The lists that an action has inside."""
     match action:
@@ -387,3 +394,11 @@ def walk(actions: Actions) -> Iterator[Action]:
         yield action
         for inner in nested(action):
             yield from walk(inner)
+
+
+def changes_frame(actions: Actions) -> bool:
+    """Whether a list, or one within it, may change the frame's bytes."""
+    return any(
+        not isinstance(action, _LEAVE_FRAME) and not (isinstance(action, Set) and action.section in BESIDE)
+        for action in walk(actions)
+    )

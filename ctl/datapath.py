@@ -76,6 +76,24 @@ class Upcall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PacketSample:
+    """A packet that a psample action sends to those who listen to its ``group``.
+
+    ``rate``: so many of 2^32 - 1 packets are chosen, by the sample action that it is in; all, if it is in none.
+    The rest as in `Upcall`; ``cookie`` is the action's.
+    """
+
+    group: int
+    cookie: bytes | None
+    rate: int
+    in_port: int
+    packet: bytes
+    frame_size: int
+    time_ns: int
+    cpu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatapathStats:
     """Counters of a datapath.  ``drops`` has every drop reason by name (`short_frame`, `miss`, ...)."""
 
@@ -85,6 +103,8 @@ class DatapathStats:
     mask_hit: int = 0
     stale: int = 0
     upcalls: int = 0
+    samples: int = 0
+    samples_lost: int = 0
     flows: int = 0
     masks: int = 0
     drops: dict[str, int] = field(default_factory=dict)

@@ -12,7 +12,10 @@ How octets are rewritten is in `ctl.rewrite`.
 
 from __future__ import annotations
 
+import copy
+import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,18 +25,24 @@ from ctl.action import (
     Action,
     Actions,
     AddMpls,
+    CheckPktLen,
+    Clone,
+    DecTtl,
     Drop,
     Hash,
     HashAlgorithm,
     Output,
     PopMpls,
     PopVlan,
+    Psample,
     PushMpls,
     PushVlan,
     Recirc,
+    Sample,
     Set,
     Trunc,
     Userspace,
+    changes_frame,
 )
 from ctl.flow import FlowKey
 from ctl.packet import locate
@@ -44,6 +53,8 @@ _TCP, _UDP, _ICMPV6 = 6, 17, 58
 _SCTP_HEADER: Final = 12  # bytes, of which the last 4 are the checksum
 _WORD: Final = (1 << 64) - 1
 _HASH_FACTOR: Final = 0x9E3779B97F4A7C15
+ALWAYS: Final = 0xFFFFFFFF  # the probability of a sample that is no choice
+_NO_OUTPUT: Final = (DropReason.DROP_NONE, DropReason.DROP_ACTION)  # how a list ends that has no output at its end
 
 # Where a transport header keeps its checksum, and how long the header is at least, by protocol.
 _CHECKSUMS: Final = {_TCP: (16, 20), _UDP: (6, 8), _ICMPV6: (2, 8)}
@@ -75,8 +86,11 @@ class Packet:
 
     ``l3``, ``l4`` and ``option`` as in `ctl.packet.Layout`; ``cut``: bytes that trunc takes off the end of the next
     copy.  ``mark`` and ``priority`` are kept beside the frame.  ``copies`` is what outputs sent that were not
-    the end of the list: port and frame as it then was.  ``again`` is what such recirculations let go: copies,
-    each about to begin its pass.  ``upcalls`` is what userspace actions sent: the action and the frame as cut.
+    the end of the list: port and frame as it then was.  ``again`` is what waits until the packet has ended: copies,
+    each about to begin a pass or to carry out a list of its own.  ``drops``: why copies ended that were dropped.
+    ``upcalls`` is what userspace actions sent: the action and the frame as cut; ``samples`` what psample sent: the
+    action, how many of 2^32 - 1 packets are chosen, and the frame as cut.  ``probability`` is that of the sample
+    action whose list this is, 0 in none; ``draw`` gives a number of 32 bits at random.
     """
 
     frame: bytes
@@ -86,8 +100,12 @@ class Packet:
     priority: int = 0
     cut: int = 0
     copies: list[tuple[int, bytes]] = field(default_factory=list)
-    again: list[Pass] = field(default_factory=list)
+    again: list[Pass | Nested] = field(default_factory=list)
+    drops: list[DropReason] = field(default_factory=list)
     upcalls: list[tuple[Userspace, bytes]] = field(default_factory=list)
+    samples: list[tuple[Psample, int, bytes]] = field(default_factory=list)
+    probability: int = 0
+    draw: Callable[[], int] = lambda: random.getrandbits(32)
     l3: int = field(init=False)
     l4: int | None = field(init=False)
     is_routed: bool = field(init=False)
@@ -95,6 +113,11 @@ class Packet:
 
     def __post_init__(self) -> None:
         self.l3, self.l4, self.is_routed, self.option = locate(self.frame)
+
+    @property
+    def made(self) -> int:
+        """How many copies went somewhere, or will."""
+        return len(self.copies) + len(self.again)
 
     def next_pass(self, recirc_id: int) -> Pass:
         """The pass that a recirculation leads to, with the packet as it is now."""
@@ -110,6 +133,14 @@ class Outcome:
     reason: DropReason = DropReason.DROP_NONE
 
 
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A copy of a packet that waits to carry out a list, which changes it, when the packet itself has ended."""
+
+    actions: Actions
+    packet: Packet
+
+
 def execute(actions: Actions, packet: Packet) -> Outcome:
     """Carry out a list on a packet, which is changed in place."""
     try:
@@ -120,15 +151,24 @@ def execute(actions: Actions, packet: Packet) -> Outcome:
             if isinstance(action, Recirc) and left:
                 packet.again.append(packet.next_pass(action.id))
                 continue
-            outcome = _execute_one(action, packet)
+            if isinstance(action, DecTtl):
+                frame = rewrite.dec_ttl(packet.frame, packet.l3)
+                if frame is None:
+                    return _ttl_is_gone(action.actions, packet)
+                packet.frame = frame
+                continue
+            if isinstance(action, Sample | Clone | CheckPktLen):
+                outcome = _execute_nested(action, packet, is_last=not left)
+            else:
+                outcome = _execute_one(action, packet)
             if outcome is not None:
                 return outcome
     except Misfit:
         return Outcome(reason=DropReason.DROP_ACTION_ERROR)
-    return Outcome(reason=DropReason.DROP_NONE if packet.copies or packet.again else DropReason.DROP_ACTION)
+    return Outcome(reason=DropReason.DROP_NONE if packet.made else DropReason.DROP_ACTION)
 
 
-def _execute_one(action: Action, packet: Packet) -> Outcome | None:
+def _execute_one(action: Action, packet: Packet) -> Outcome | None:  # noqa: C901 - a row for each action
     """The effect of one action; an outcome ends the list."""
     match action:
         case Output(port=port):
@@ -144,6 +184,10 @@ def _execute_one(action: Action, packet: Packet) -> Outcome | None:
             packet.cut = max(0, len(packet.frame) - max_len)
         case Userspace():
             packet.upcalls.append((action, packet.frame[: len(packet.frame) - packet.cut]))
+            packet.cut = 0
+        case Psample():
+            rate = packet.probability or ALWAYS
+            packet.samples.append((action, rate, packet.frame[: len(packet.frame) - packet.cut]))
             packet.cut = 0
         case PushVlan() | PopVlan():
             _change_tags(action, packet)
@@ -161,6 +205,59 @@ def _taken_cut(packet: Packet) -> bytes:
     return packet.frame[: len(packet.frame) - cut]
 
 
+# --- lists within actions ----------------------------------------------------------------------------
+
+
+def _execute_nested(action: Sample | Clone | CheckPktLen, packet: Packet, *, is_last: bool) -> Outcome | None:
+    """The list within an action, on a copy; when nothing follows, on the packet itself.
+
+    A copy that changes waits until the packet has ended.  One whose list comes to no output is no drop.
+    """
+    actions = _chosen(action, packet)
+    if actions is None:
+        return None
+    probability = action.probability if isinstance(action, Sample) else packet.probability
+    if is_last:
+        packet.probability = probability
+        return execute(actions, packet)
+    twin = copy.copy(packet)
+    twin.probability = probability
+    if changes_frame(actions):
+        twin.copies, twin.again, twin.drops, twin.upcalls, twin.samples = [], [], [], [], []
+        packet.again.append(Nested(actions, twin))
+        return None
+    outcome = execute(actions, twin)
+    if outcome.out_port is not None:
+        packet.copies.append((outcome.out_port, twin.frame))
+    elif outcome.recirc_id is not None:
+        packet.again.append(twin.next_pass(outcome.recirc_id))
+    elif outcome.reason not in _NO_OUTPUT:
+        packet.drops.append(outcome.reason)
+    return None
+
+
+def _chosen(action: Sample | Clone | CheckPktLen, packet: Packet) -> Actions | None:
+    """The list that is to be carried out, if any is.  An outer tag does not count as length (actions.c)."""
+    match action:
+        case Sample(probability=probability):
+            is_chosen = probability and (probability == ALWAYS or packet.draw() <= probability)
+            return action.actions if is_chosen else None
+        case CheckPktLen(size=size):
+            is_longer = len(packet.frame) - (4 if _has_tag(packet.frame) else 0) > size
+            return action.greater if is_longer else action.less_equal
+        case Clone():
+            return action.actions
+
+
+def _ttl_is_gone(actions: Actions, packet: Packet) -> Outcome:
+    """The rest of a packet that had no TTL left."""
+    before = packet.made
+    outcome = execute(actions, packet)
+    if outcome.out_port is not None or outcome.recirc_id is not None or outcome.reason not in _NO_OUTPUT:
+        return outcome
+    return Outcome(reason=DropReason.DROP_NONE if packet.made > before else DropReason.DROP_TTL)
+
+
 # --- tags --------------------------------------------------------------------------------------------
 
 
@@ -171,9 +268,14 @@ def _change_tags(action: PushVlan | PopVlan, packet: Packet) -> None:
         tag = struct.pack(">HH", action.tpid, action.tci & ~TCI_PRESENT)
         packet.frame = frame[:12] + tag + frame[12:]
         _shift(packet, 4)
-    elif len(frame) >= 18 and int.from_bytes(frame[12:14], "big") in TPIDS:
+    elif _has_tag(frame):
         packet.frame = frame[:12] + frame[16:]
         _shift(packet, -4)
+
+
+def _has_tag(frame: bytes) -> bool:
+    """Whether a frame has a whole tag, and a type behind it."""
+    return len(frame) >= 18 and int.from_bytes(frame[12:14], "big") in TPIDS
 
 
 def _shift(packet: Packet, size: int) -> None:

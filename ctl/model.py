@@ -12,6 +12,7 @@ verdicts, keys and counters.  Nothing here is fast, and nothing is kept that cou
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, cast
 
 from ctl.abi import ActionLimit, DpLimit, DropReason
-from ctl.action import Actions, Userspace
+from ctl.action import Actions, Psample, Userspace
 from ctl.datapath import (
     DatapathStats,
     Port,
@@ -31,7 +32,7 @@ from ctl.datapath import (
     ufid_exists,
 )
 from ctl.errors import Exists, NotFound, UsageError
-from ctl.execute import Outcome, Packet, Pass, execute
+from ctl.execute import Nested, Outcome, Packet, Pass, execute
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
 from ctl.packet import extract
 from ctl.placement import why_not_xdp
@@ -50,7 +51,7 @@ class Verdict:
     ``frame`` is as it left or ended.  ``sent`` is all that left, copies before it included: port and frame.
      ``key`` and ``flow`` are those of the last pass: ``key`` None when none
     was extracted, ``flow`` None when none was hit, and as the packet found it.  ``upcalls`` are those of
-    userspace actions, each with the frame that it sent.
+    userspace actions, each with the frame that it sent; ``samples`` those of psample, as in `ctl.execute.Packet`.
     """
 
     out_port: int | None = None
@@ -60,13 +61,24 @@ class Verdict:
     flow: Flow | None = None
     sent: tuple[tuple[int, bytes], ...] = ()
     upcalls: tuple[tuple[Userspace, bytes], ...] = ()
+    samples: tuple[tuple[Psample, int, bytes], ...] = ()
 
 
 class _Walk(NamedTuple):
-    """A packet, or a copy of one, that is to begin a pass, and how many there were before."""
+    """A packet, or a copy, that is to begin a pass or to carry out a list of its own.
+
+    ``passes``: how many there were before; ``flow``: whose list it is.
+    """
 
     passes: int
-    begin: Pass
+    begin: Pass | Nested
+    flow: Flow | None = None
+
+    def beginning(self) -> Verdict:
+        """What is known of it so far."""
+        if isinstance(self.begin, Pass):
+            return Verdict(frame=self.begin.frame)
+        return Verdict(frame=self.begin.packet.frame, key=self.begin.packet.key, flow=self.flow)
 
 
 def _with_copy(verdict: Verdict, copy: Verdict) -> Verdict:
@@ -77,19 +89,27 @@ def _with_copy(verdict: Verdict, copy: Verdict) -> Verdict:
         flow=copy.flow,
         sent=(*verdict.sent, *copy.sent),
         upcalls=(*verdict.upcalls, *copy.upcalls),
+        samples=(*verdict.samples, *copy.samples),
     )
 
 
 class ModelDatapath:
-    """A datapath in memory.  ``clock`` gives CLOCK_MONOTONIC in nanoseconds."""
+    """A datapath in memory.  ``clock`` gives CLOCK_MONOTONIC in nanoseconds, ``draw`` 32 bits at random."""
 
     def __init__(
-        self, name: str, *, max_flows: int = 65536, max_masks: int = 64, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        name: str,
+        *,
+        max_flows: int = 65536,
+        max_masks: int = 64,
+        clock: Callable[[], int] = time.monotonic_ns,
+        draw: Callable[[], int] = lambda: random.getrandbits(32),
     ) -> None:
         self.name = name
         self._max_flows = max_flows
         self._max_masks = max_masks
         self._clock = clock
+        self._draw = draw
         self._masks: dict[int, FlowKey] = {}  # by rank
         self._flows: list[Flow] = []
         self._generation = 0
@@ -217,9 +237,10 @@ class ModelDatapath:
     def process(self, frame: bytes, in_port: int) -> Verdict:
         """A frame comes in on a port: count it, walk it through its passes, count what left and how it ended.
 
-        Its mark and priority are 0 until an action sets them.  Copies that are to be recirculated wait until
-        it has ended, and walk in the order in which they were made.  The verdict is that of the frame itself,
-        but for ``sent`` and ``upcalls``, which are of all, and ``key`` and ``flow``, which are of the last pass.
+        Its mark and priority are 0 until an action sets them.  Copies that are to be recirculated, or changed by a
+        list of their own, wait until it has ended, and walk in the order in which they were made.  The verdict is
+        that of the frame itself, but for ``sent``, ``upcalls`` and ``samples``, which are of all, and ``key`` and
+        ``flow``, which are of the last pass.
         """
         if in_port not in self._ports:
             self._drops[DropReason.DROP_NOT_A_PORT] += 1
@@ -235,43 +256,61 @@ class ModelDatapath:
         return cast("Verdict", verdict)
 
     def _walk(self, walk: _Walk, in_port: int, waiting: deque[_Walk]) -> Verdict:
-        """Extract, look up, account, carry out; again after each recirculation, up to the limit."""
-        so_far, now = Verdict(frame=walk.begin.frame), walk.begin
+        """Extract, look up, account, carry out; again after each recirculation, up to the limit.
+
+        A copy with a list of its own begins by carrying that out.  If that comes to no output, it is no drop.
+        """
+        so_far, begin = walk.beginning(), walk.begin
         for passes in range(walk.passes, ActionLimit.RECIRC_LIMIT + 1):
-            key = extract(now.frame, in_port)
-            if key is None:
-                return replace(so_far, reason=DropReason.DROP_SHORT_FRAME, key=None, flow=None)
-            key = key.with_leaves(
-                recirc_id=now.recirc_id, dp_hash=now.dp_hash, skb_mark=now.mark, skb_priority=now.priority
-            )
-            flow = self.lookup(key)
-            if flow is None:
-                self._missed += 1
-                self._lost += 1
-                return replace(so_far, reason=DropReason.DROP_MISS, key=key, flow=None)
-            self._hit += 1
-            self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(so_far.frame), key["tcp_flags"])))
-            packet = Packet(now.frame, key, now.dp_hash, now.mark, now.priority)
-            outcome = execute(flow.actions, packet)
+            if isinstance(begin, Pass):
+                so_far, todo = self._look_up(begin, so_far, in_port)
+                if todo is None:
+                    return so_far
+            else:
+                todo = begin
+            packet, outcome = todo.packet, execute(todo.actions, todo.packet)
+            if todo is begin and outcome.reason == DropReason.DROP_ACTION:
+                outcome = Outcome()
             so_far = self._after(so_far, packet, outcome, in_port)
-            so_far = replace(so_far, key=key, flow=flow)
-            self._let_go(packet.again, passes + 1, in_port, waiting)
+            self._let_go(packet, passes, so_far.flow, in_port, waiting)
             if outcome.recirc_id is None:
                 return so_far
-            now = packet.next_pass(outcome.recirc_id)
+            begin = packet.next_pass(outcome.recirc_id)
         return replace(so_far, reason=DropReason.DROP_RECIRC_LIMIT)
 
-    def _let_go(self, copies: list[Pass], passes: int, in_port: int, waiting: deque[_Walk]) -> None:
-        """Copies that are to be recirculated wait, unless they have been so too often."""
-        for copy in copies:
-            if passes > ActionLimit.RECIRC_LIMIT:
-                self._count_end(None, DropReason.DROP_RECIRC_LIMIT, len(copy.frame), in_port)
+    def _look_up(self, now: Pass, so_far: Verdict, in_port: int) -> tuple[Verdict, Nested | None]:
+        """The beginning of a pass, and the list that is to be carried out; None when the packet ends here."""
+        key = extract(now.frame, in_port)
+        if key is None:
+            return replace(so_far, reason=DropReason.DROP_SHORT_FRAME, key=None, flow=None), None
+        key = key.with_leaves(
+            recirc_id=now.recirc_id, dp_hash=now.dp_hash, skb_mark=now.mark, skb_priority=now.priority
+        )
+        flow = self.lookup(key)
+        if flow is None:
+            self._missed += 1
+            self._lost += 1
+            return replace(so_far, reason=DropReason.DROP_MISS, key=key, flow=None), None
+        self._hit += 1
+        self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(so_far.frame), key["tcp_flags"])))
+        packet = Packet(now.frame, key, now.dp_hash, now.mark, now.priority, draw=self._draw)
+        return replace(so_far, key=key, flow=flow), Nested(flow.actions, packet)
+
+    def _let_go(self, packet: Packet, passes: int, flow: Flow | None, in_port: int, waiting: deque[_Walk]) -> None:
+        """Copies wait, unless they are to be recirculated and have been so too often."""
+        for begin in packet.again:
+            if isinstance(begin, Nested):
+                waiting.append(_Walk(passes, begin, flow))
+            elif passes == ActionLimit.RECIRC_LIMIT:
+                self._count_end(None, DropReason.DROP_RECIRC_LIMIT, len(begin.frame), in_port)
             else:
-                waiting.append(_Walk(passes, copy))
+                waiting.append(_Walk(passes + 1, begin))
 
     def _after(self, before: Verdict, packet: Packet, outcome: Outcome, in_port: int) -> Verdict:
         """What has become of a packet after one list; its copies are counted."""
         sent = list(before.sent)
+        for reason in packet.drops:
+            self._count_end(None, reason, 0, in_port)
         for port, copy in packet.copies:
             reason = self._why_not_sent(port, len(copy))
             self._count_end(None if reason else port, reason, len(copy), in_port)
@@ -281,12 +320,14 @@ class ModelDatapath:
             reason = self._why_not_sent(out_port, len(packet.frame))
             out_port = None if reason else out_port
             sent += [] if out_port is None else [(out_port, packet.frame)]
-        return Verdict(
+        return replace(
+            before,
             out_port=out_port,
             reason=reason,
             frame=packet.frame,
             sent=tuple(sent),
             upcalls=(*before.upcalls, *packet.upcalls),
+            samples=(*before.samples, *packet.samples),
         )
 
     def _why_not_sent(self, out_port: int | None, size: int) -> DropReason:

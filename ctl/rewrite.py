@@ -10,12 +10,15 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+from ctl.validate import ETH_IPV4, ETH_IPV6
+
 Leaves = dict[str, tuple[int, int]]
 Places = dict[str, tuple[int, int]]  # by leaf: offset and size in bytes
 
 _CRC32C: Final = 0x82F63B78  # the polynomial, bits reflected
 _ICMP_CHECKSUM: Final = 2  # where it is
 _ICMP_HEADER, _ARP_PACKET, _ND_MESSAGE, _ND_OPTION, _LABEL = 8, 28, 24, 8, 4  # bytes
+_TTL, _HOP_LIMIT = 8, 7  # where they are
 _SLL: Final = 1  # the type of an option that is a source link-layer address
 
 _ARP_PLACES: Final = {
@@ -49,6 +52,23 @@ def rewritten(octets: bytes, leaves: Leaves, places: Places) -> bytes:
         was = int.from_bytes(octets[at : at + size], "big")
         changed[at : at + size] = (was & ~mask | value).to_bytes(size, "big")
     return bytes(changed)
+
+
+def dec_ttl(frame: bytes, l3: int) -> bytes | None:
+    """The frame with a TTL or hop limit that is one less; None when it is 1 or 0.  Others than IP have none, and stay.
+
+    The type is the frame's own, right before layer 3: labels may have come or gone since the key was made.
+    """
+    place = {ETH_IPV4: _TTL, ETH_IPV6: _HOP_LIMIT}.get(int.from_bytes(frame[l3 - 2 : l3], "big"))
+    if place is None:
+        return frame
+    was = header(frame, l3, 20 if place == _TTL else 40)
+    if was[place] <= 1:
+        return None
+    now = replaced(was, place, bytes((was[place] - 1,)))
+    if place == _TTL:
+        now = with_checksum(now, 10, [(was, now)])
+    return replaced(frame, l3, now)
 
 
 # --- labels ------------------------------------------------------------------------------------------

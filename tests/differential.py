@@ -16,10 +16,29 @@ from hypothesis import strategies as st
 
 from ctl import abi
 from ctl.abi import KEY_LEAVES, MapId
-from ctl.action import Drop, Hash, HashAlgorithm, Output, PopVlan, PushVlan, Recirc, Trunc, Userspace
+from ctl.action import (
+    CheckPktLen,
+    Clone,
+    DecTtl,
+    Drop,
+    Hash,
+    HashAlgorithm,
+    Output,
+    PopVlan,
+    Psample,
+    PushVlan,
+    Recirc,
+    Sample,
+    Set,
+    Trunc,
+    Userspace,
+    nested,
+    walk,
+)
 from ctl.datapath import PortStats
 from ctl.errors import CtlError
 from ctl.flow import FlowKey, Match
+from ctl.kernel.ring import SampleReader
 from ctl.model import ModelDatapath
 from ctl.packet import extract
 from ctl.ufid import Ufid
@@ -37,20 +56,28 @@ VERDICTS = {"xdp": (XDP_DROP, XDP_REDIRECT), "tc": (TC_SHOT, TC_REDIRECT)}  # en
 class Pair:
     """A kernel datapath on its bench, and the model of it.  ``tc_only``: packets come to the tc hook at once."""
 
-    def __init__(self, made, *, tc_only=False):
+    def __init__(self, made, samples, *, tc_only=False):
         self.tc_only = tc_only
         self.kernel = made.datapath
         self._bench = made
+        self._samples = samples
+        self._luck = 0
         self.model = None
         self._before = None
 
     def begin(self):
         """Empty both.  Counters of the kernel's go on, and are compared from here."""
         self.kernel.flow_flush()
-        self.model = ModelDatapath(self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS)
+        self.model = ModelDatapath(self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS, draw=lambda: self._luck)
+        self.luck(0)
         for number in (0, *PORTS):
             self.model.add_port(number)
         self._before = counters(self.kernel)
+
+    def luck(self, number):
+        """What sample draws from now on."""
+        self._luck = number
+        self.kernel.reader.control.luck = number + 1
 
     def packet(self, frame, in_port):
         """One packet through both: verdict, key of the last pass, and the bytes of what is sent in the end.
@@ -67,6 +94,8 @@ class Pair:
         assert expected.key is None or key == expected.key
         if expected.out_port is not None:
             assert sent == expected.frame if hook == "xdp" else bare(sent) == bare(expected.frame)
+        samples = [(s.group, s.cookie, s.rate, s.in_port, s.packet) for s in self._samples.read()]
+        assert samples == [(a.group, a.cookie, rate, in_port, cut) for a, rate, cut in expected.samples]
 
     def control(self, call, *arguments, **options):
         """One call of the `Datapath` protocol on both."""
@@ -77,8 +106,20 @@ class Pair:
         """All flows and counters."""
         got, expected = (sorted(map(told, d.flow_dump())) for d in (self.kernel, self.model))
         assert got == expected
-        after, model = counters(self.kernel), counters(self.model)
-        assert {name: after[name] - self._before[name] for name in after} == model
+        assert self._gained() == counters(self.model)
+
+    def _gained(self):
+        after = counters(self.kernel)
+        return {name: after[name] - self._before[name] for name in after}
+
+    def _has_settled(self, expected):
+        """Whether all copies have come back: there were so many look-ups, and what comes without one is counted."""
+        if lookups(self.kernel) != expected:
+            return False
+        return not any(map(nested, self._actions())) or self._gained() == counters(self.model)
+
+    def _actions(self):
+        return [action for flow in self.model.flow_dump() for action in flow.actions]
 
     def _run(self, frame, in_port, passes):
         """Hook, return value, the frame, and the key that the program leaves in this processor's working memory.
@@ -91,7 +132,7 @@ class Pair:
         expected, deadline = lookups(self.kernel) + passes, time.monotonic() + 1
         try:
             hook, ran = self._walk(frame, in_port)
-            while lookups(self.kernel) != expected and time.monotonic() < deadline:
+            while not self._has_settled(expected) and time.monotonic() < deadline:
                 time.sleep(0)
         finally:
             os.sched_setaffinity(0, allowed)
@@ -130,15 +171,14 @@ class Pair:
             reject()
 
     def _sends_copies_back(self):
-        lists = [flow.actions for flow in self.model.flow_dump()]
-        return any(isinstance(action, Recirc) for listed in lists for action in listed[:-1])
+        return any(isinstance(action, Recirc) or nested(action) for action in self._actions())
 
 
 @contextmanager
 def pair(*, tc_only=False):
     """A pair, whose tables are small enough to be full at times."""
-    with bench(MAX_FLOWS, MAX_MASKS) as made:
-        yield Pair(made, tc_only=tc_only)
+    with bench(MAX_FLOWS, MAX_MASKS) as made, SampleReader(made.datapath) as samples:
+        yield Pair(made, samples, tc_only=tc_only)
 
 
 def is_cut_within_tags(frame):
@@ -244,19 +284,32 @@ class Get:
         pair.control("flow_get", self.who)
 
 
+@dataclass(frozen=True)
+class Luck:
+    number: int
+
+    def play(self, pair):
+        pair.luck(self.number)
+
+
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tun_ipv6_src"][0] and name != "mask_id"]
 UFIDS = [Ufid(octets) for octets in (b"\1", b"\1\0", bytes(16), b"\1" * 16)]
 plain = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
 ends = st.sampled_from([Output(2), Output(2), Output(1), Output(4), Recirc(1), Recirc(1), Recirc(2), Drop(0), Drop(7)])
 recirculations = st.builds(Recirc, st.integers(1, 2))
 SHAPE = exact("eth_type", "ip_proto", "ip_frag", "l2_kind")
+FIRST_PASS = exact("eth_type", "ip_proto", "ip_frag", "l2_kind", "recirc_id")
 edits = st.one_of(
     st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF).map(lambda tci: tci | 0x1000)),
     st.just(PopVlan()),
     st.builds(Trunc, st.integers(14, 90)),
     st.builds(Hash, st.sampled_from(HashAlgorithm), st.integers(0, 3)),
     st.builds(Userspace, st.just(1), st.none() | st.binary(max_size=20)),
+    st.builds(Psample, st.integers(0, 3), st.none() | st.binary(min_size=1, max_size=16)),
 )
+chances = st.sampled_from([0, 1, 7, 0xFFFFFFFE, 0xFFFFFFFF])
+marks = st.builds(Set, st.sampled_from(["skb_mark", "skb_priority"]), st.tuples(st.integers(0, 3)))
+MOST_COPIES = 2  # that wait in the kernel's queue, of one list: it holds 1,000, and each copy may make as many
 ufids = st.sampled_from(UFIDS)
 any_frame = whole | st.sampled_from([row.frame for row in GOLDEN])
 with_ports = st.sampled_from([row.frame for row in GOLDEN if row.key["ip_proto"] in {6, 17, 132}])
@@ -278,18 +331,43 @@ def header_sets(match):
 
 @st.composite
 def lists(draw, match):
-    """An action list that mostly suits a match, and mostly ends in something.
-
-    Two copies that are recirculated at most, of which each may make as many: the kernel's queue holds 1,000.
-    """
+    """An action list that mostly suits a match, and mostly ends in something."""
     if draw(st.booleans()):
         return draw(plain)
     steps = edits | header_sets(match) if match.masked["l2_kind"] else edits
     copies = st.builds(Output, st.sampled_from(PORTS)) if draw(st.booleans()) else steps
-    listed = draw(st.lists(steps | steps | copies | recirculations, max_size=5))
-    extra = [i for i, action in enumerate(listed) if isinstance(action, Recirc)][2:]
-    listed = [action for i, action in enumerate(listed) if i not in extra]
+    within = st.recursive(
+        simple_lists(steps | copies | marks), lambda inner: simple_lists(steps | nesting(inner)), max_leaves=4
+    )
+    listed = draw(st.lists(steps | steps | copies | recirculations | nesting(within), max_size=5))
+    listed = without_crowds(listed)
     return (*listed, draw(ends)) if draw(st.integers(0, 4)) else tuple(listed)
+
+
+def simple_lists(steps):
+    """Lists of up to three of these, and an end."""
+    return st.builds(lambda some, end: (*some, *end), st.lists(steps, max_size=3), st.lists(ends, max_size=1))
+
+
+def nesting(lists):
+    """Actions that have some of these lists inside."""
+    return st.one_of(
+        st.builds(Clone, lists),
+        st.builds(Sample, chances, lists),
+        st.builds(CheckPktLen, st.integers(1, 120), lists, lists),
+        st.builds(DecTtl, lists),
+    )
+
+
+def without_crowds(listed):
+    """A list without those actions that would make too many copies wait."""
+    kept, waiting = [], 0
+    for action in listed:
+        count = sum(isinstance(one, Recirc) or bool(nested(one)) for one in walk((action,)))
+        if waiting + count <= MOST_COPIES:
+            kept.append(action)
+            waiting += count
+    return kept
 
 
 @st.composite
@@ -315,7 +393,8 @@ def cases(draw):
     packet = st.builds(Packet, frames, ports)
     stray = st.builds(Packet, frames, st.none())
     change = st.builds(Change, who, st.none() | plain, st.booleans())
-    step = st.one_of(new, new, packet, packet, packet, change, st.builds(Delete, who), st.builds(Get, who), stray)
+    others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
+    step = st.one_of(new, new, packet, packet, packet, change, stray, *others)
     return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
 
 
@@ -326,6 +405,18 @@ def changes(draw):
     match = Match(extract(frame, PORTS[0]), SHAPE)
     listed = draw(st.lists(header_sets(match) | header_sets(match) | edits, min_size=1, max_size=5))
     return [New(match, (*listed, Output(2)), None), Packet(frame, PORTS[0])]
+
+
+@st.composite
+def copied(draw):
+    """A frame, and a flow that does things with copies of it: what `cases` come to now and then, every time."""
+    frame = draw(any_frame | with_ports).ljust(14, b"\0")
+    match = Match(extract(frame, PORTS[0]), FIRST_PASS)
+    steps = st.one_of(edits, header_sets(match), st.builds(Output, st.sampled_from(PORTS)), marks)
+    within = st.recursive(simple_lists(steps), lambda inner: simple_lists(steps | nesting(inner)), max_leaves=5)
+    listed = draw(st.lists(steps | nesting(within), min_size=1, max_size=4))
+    end = draw(nesting(within) | ends)
+    return [Luck(draw(st.sampled_from([0, 5, 1 << 31]))), New(match, (*listed, end), None), Packet(frame, PORTS[0])]
 
 
 def play(pair, steps):

@@ -3,6 +3,7 @@
     /sys/fs/bpf/ufid/NAME/            maps by their names, the programs dp_xdp and dp_tc
     /sys/fs/bpf/ufid/NAME/links/N     the XDP link of port N
     /sys/fs/bpf/ufid/NAME/links/N-tc  its tcx link
+    /sys/fs/bpf/ufid/NAME/sampler/    empty: who reads what psample sends holds its lock
     /sys/fs/bpf/ufid_mounted/         there when this project mounted the file system
 
 CTL_BPFFS in the environment names another mount point than /sys/fs/bpf.
@@ -30,6 +31,8 @@ ENVIRONMENT: Final = "CTL_BPFFS"
 USUAL: Final = pathlib.Path("/sys/fs/bpf")
 MOUNT_POINT: Final = pathlib.Path(os.environ.get(ENVIRONMENT) or USUAL)
 ROOT: Final = MOUNT_POINT / "ufid"
+LINKS: Final = "links"
+SAMPLER: Final = "sampler"
 _OURS: Final = MOUNT_POINT / "ufid_mounted"
 _BPF_FS_MAGIC: Final = 0xCAFE4A11  # <linux/magic.h>
 
@@ -169,12 +172,12 @@ def folder(name: str) -> pathlib.Path:
 
 def link(name: str, port: int) -> pathlib.Path:
     """The pin of a port's XDP link, which a port on the tc hook alone does not have."""
-    return ROOT / name / "links" / str(port)
+    return ROOT / name / LINKS / str(port)
 
 
 def tc_link(name: str, port: int) -> pathlib.Path:
     """The pin of a port's tcx link."""
-    return ROOT / name / "links" / f"{port}-tc"
+    return ROOT / name / LINKS / f"{port}-tc"
 
 
 def remove(name: str) -> None:
@@ -183,10 +186,10 @@ def remove(name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         (path / "meta").unlink()
         fault("bpffs.withdrawn")
-    for pin in [*path.glob("links/*"), *(p for p in path.glob("*") if p.name != "links")]:
+    for pin in [*path.glob(f"{LINKS}/*"), *(p for p in path.glob("*") if p.name not in (LINKS, SAMPLER))]:
         pin.unlink(missing_ok=True)
         fault("bpffs.unpinned")
-    for directory in (path / "links", path):
+    for directory in (path / LINKS, path / SAMPLER, path):
         with contextlib.suppress(FileNotFoundError):
             directory.rmdir()
             fault("bpffs.folder-removed")

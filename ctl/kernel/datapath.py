@@ -284,7 +284,7 @@ class KernelDatapath:
         cpus = self.maps.per_cpu(MapId.MAP_DP_STATS, 0, abi.DpStats)
         totals = {
             name: sum(getattr(cpu, name) for cpu in cpus)
-            for name in ("hit", "missed", "lost", "mask_hit", "stale", "upcalls")
+            for name in ("hit", "missed", "lost", "mask_hit", "stale", "upcalls", "samples", "samples_lost")
         }
         reasons = [r for r in DropReason if r not in (DropReason.DROP_NONE, DropReason.DROP_REASONS)]
         return DatapathStats(

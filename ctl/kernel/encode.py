@@ -11,25 +11,33 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ctl import fields
-from ctl.abi import ActionFlag, ActionLimit, ActionType, UserspaceBits
+from ctl.abi import ActionFlag, ActionLimit, ActionType, NestedBits, UserspaceBits
 from ctl.action import (
+    MAX_DEPTH,
     Action,
     Actions,
     AddMpls,
+    CheckPktLen,
+    Clone,
+    DecTtl,
     Drop,
     Hash,
     HashAlgorithm,
     Output,
     PopMpls,
     PopVlan,
+    Psample,
     PushMpls,
     PushVlan,
     Recirc,
+    Sample,
     Set,
     Trunc,
     Userspace,
+    changes_frame,
     is_fixed,
-)  # fmt: skip
+    nested,
+)
 from ctl.errors import FlowInvalid, NotSupported
 from ctl.kernel.units import MAX_UNITS, UNIT_SIZE
 from ctl.validate import PROTO_OF
@@ -62,17 +70,29 @@ _METADATA_OF_TYPE: Final = {int(kind): section for section, kind in _METADATA.it
 def encode(actions: Actions) -> bytes:
     """The units of a list, none for the empty one.
 
-    NotSupported for an action that this datapath does not execute, FlowInvalid for too long a list.
+    NotSupported for an action that this datapath does not execute, FlowInvalid for a list that is too long, with all
+    that is within it, or nested too deep.
     """
-    raw = b"".join(_encode_one(action) for action in actions)
+    raw = _encode_list(actions, 0)
     if len(raw) > MAX_UNITS * UNIT_SIZE:
-        raise FlowInvalid(f"the list takes {len(raw) // UNIT_SIZE} units, the most is {MAX_UNITS}", "actions")
+        raise FlowInvalid(
+            f"the list and those within it take {len(raw) // UNIT_SIZE} units, the most is {MAX_UNITS}",
+            "actions",
+            "recirculate, and continue in a second flow",
+        )
     return raw
 
 
+def _encode_list(actions: Actions, depth: int) -> bytes:
+    """One list, which is within so many others."""
+    if depth > MAX_DEPTH:
+        raise FlowInvalid(f"lists are nested more than {MAX_DEPTH} deep", "actions", "recirculate, and go on there")
+    return b"".join(_encode_nested(action, depth) if nested(action) else _encode_one(action) for action in actions)
+
+
 def decode(raw: bytes) -> Actions:
-    """The list that these units are."""
-    return tuple(_decode_all(raw))
+    """The list that these units are.  ValueError, KeyError, struct.error for units that are none."""
+    return tuple(_decode_all(raw, 0))
 
 
 def _unit(kind: ActionType, arg: int = 0, wide: int = 0, operand: bytes = b"", flags: int = 0) -> bytes:
@@ -98,6 +118,8 @@ def _encode_one(action: Action) -> bytes:  # noqa: C901, PLR0911 - a row for eac
             return _unit(ActionType.ACTION_TRUNC, max_len)
         case Userspace():
             return _encode_userspace(action)
+        case Psample(group=group, cookie=cookie):
+            return _unit(ActionType.ACTION_PSAMPLE, group, len(cookie or b""), cookie or b"")
         case PushMpls() | PopMpls() | AddMpls(l3=True):
             return _encode_label(action)
         case Set():
@@ -116,6 +138,32 @@ def _encode_label(action: PushMpls | PopMpls | AddMpls) -> bytes:
 def _on_wire(entry: int) -> int:
     """A label stack entry as a number that lies in memory as the entry does in a frame; and back."""
     return int.from_bytes(entry.to_bytes(4, "big"), "little")
+
+
+_CHANGES: Final = (ActionFlag.ACTION_FIRST_CHANGES, ActionFlag.ACTION_SECOND_CHANGES)
+_LIST_SHIFTS: Final = (NestedBits.NESTED_FIRST_SHIFT, NestedBits.NESTED_SECOND_SHIFT)
+
+
+def _encode_nested(action: Action, depth: int) -> bytes:
+    """An action that has lists, and those."""
+    kind, arg = _head(action)
+    lists = nested(action)
+    parts = [_encode_list(actions, depth + 1) for actions in lists]
+    wide = sum(len(part) // UNIT_SIZE << shift for part, shift in zip(parts, _LIST_SHIFTS, strict=False))
+    flags = sum(flag for flag, actions in zip(_CHANGES, lists, strict=False) if changes_frame(actions))
+    return _unit(kind, arg, wide, flags=flags) + b"".join(parts)
+
+
+def _head(action: Action) -> tuple[ActionType, int]:
+    match action:
+        case Sample(probability=probability):
+            return ActionType.ACTION_SAMPLE, probability
+        case CheckPktLen(size=size):
+            return ActionType.ACTION_CHECK_PKT_LEN, size
+        case DecTtl():
+            return ActionType.ACTION_DEC_TTL, 0
+        case _:
+            return ActionType.ACTION_CLONE, 0
 
 
 def _encode_set(action: Set) -> bytes:
@@ -168,13 +216,23 @@ def _encode_userspace(action: Userspace) -> bytes:
 # --- back --------------------------------------------------------------------------------------------
 
 
-def _decode_all(raw: bytes) -> Iterator[Action]:
+def _decode_all(raw: bytes, depth: int) -> Iterator[Action]:
+    if depth > MAX_DEPTH:
+        raise ValueError("nested too deep")
     at = 0
     while at < len(raw):
         kind, flags, units, arg, wide = _UNIT.unpack_from(raw, at)
-        operand = raw[at + UNIT_SIZE : at + (1 + units) * UNIT_SIZE]
+        at += UNIT_SIZE
+        if kind in _NESTED:
+            first, second = (UNIT_SIZE * (wide >> shift & 0xFFFFFFFF) for shift in _LIST_SHIFTS)
+            end = at + first + second
+            lists = (tuple(_decode_all(part, depth + 1)) for part in (raw[at : at + first], raw[at + first : end]))
+            yield _NESTED[kind](arg, *lists)
+            at = end
+            continue
+        operand = raw[at : at + units * UNIT_SIZE]
         yield _DECODERS[kind](kind, flags, arg, wide, operand)
-        at += (1 + units) * UNIT_SIZE
+        at += units * UNIT_SIZE
 
 
 def _decode_set(kind: int, flags: int, _arg: int, _wide: int, operand: bytes) -> Set:
@@ -244,10 +302,17 @@ _DECODERS: Final[dict[int, _Decoder]] = {
     ActionType.ACTION_SET_ARP: _decode_set,
     ActionType.ACTION_SET_ICMP: _decode_icmp,
     ActionType.ACTION_SET_ND: _decode_set,
+    ActionType.ACTION_PSAMPLE: lambda _k, _f, arg, wide, operand: Psample(arg, operand[:wide] or None),
     ActionType.ACTION_SET_ETH: _decode_set,
     ActionType.ACTION_SET_IPV4: _decode_set,
     ActionType.ACTION_SET_IPV6: _decode_set,
     ActionType.ACTION_SET_TP: _decode_ports,
     ActionType.ACTION_SET_MARK: _decode_metadata,
     ActionType.ACTION_SET_PRIORITY: _decode_metadata,
+}
+_NESTED: Final[dict[int, Callable[[int, Actions, Actions], Action]]] = {
+    ActionType.ACTION_SAMPLE: lambda arg, first, _: Sample(arg, first),
+    ActionType.ACTION_CLONE: lambda _, first, _s: Clone(first),
+    ActionType.ACTION_CHECK_PKT_LEN: CheckPktLen,
+    ActionType.ACTION_DEC_TTL: lambda _, first, _s: DecTtl(first),
 }

@@ -129,7 +129,8 @@ def _make(name: str, sizes: Sizes, namespace: NetNs) -> abi.DpMeta:
     folder = bpffs.folder(name)
     folder.mkdir()
     fault("lifecycle.folder-made")
-    (folder / "links").mkdir()
+    (folder / bpffs.LINKS).mkdir()
+    (folder / bpffs.SAMPLER).mkdir()
     fds = mapping.create_all(sizes)
     try:
         programs = program.load_all(fds, namespace)
@@ -209,7 +210,7 @@ def clear_remains(name: str, timeout_s: float = 10.0) -> None:
 
 def _clear(name: str) -> None:
     """For who has the lock."""
-    for link in sorted(bpffs.folder(name).glob("links/*")):  # of each port XDP first
+    for link in sorted(bpffs.folder(name).glob(f"{bpffs.LINKS}/*")):  # of each port XDP first
         detach_link(str(link))
         fault("lifecycle.link-detached")
     _detach_filters(name)

@@ -87,6 +87,7 @@ def _table(key: str, value: str, entries: Callable[[Sizes], int]) -> MapSpec:
 
 
 UPCALL_RING_SIZE: Final = 1 << 20  # bytes
+SAMPLE_RING_SIZE: Final = 1 << 18
 
 SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_META: _array("dp_meta", _one),
@@ -111,6 +112,8 @@ SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_UPCALL_BUFFER: _per_cpu("upcall_buffer", _one),
     MapId.MAP_TC_PROGRAMS: _without_btf(libbpf.MAP_PROG_ARRAY, "__u32", lambda _: abi.ProgramId.PROGRAMS),
     MapId.MAP_TC_PORTS: _without_btf(libbpf.MAP_DEVMAP, "__u32", _ports),
+    MapId.MAP_SAMPLES: _without_btf(libbpf.MAP_RINGBUF, "", lambda _: SAMPLE_RING_SIZE),
+    MapId.MAP_NESTED_COPIES: _array("nested_copy", lambda _: libbpf.possible_cpus() * abi.CopyLimit.COPIES_WAITING),
 }
 
 

@@ -45,6 +45,7 @@ _BASE_OFFSET: Final = abi.FlowTail.base_packets.offset
 _STATE_OFFSET: Final = abi.FlowRecord.state.offset
 _ACTIONS_OFFSET: Final = abi.FlowRecord.actions.offset
 _REFERENCE: Final = struct.Struct("<Q")
+_SERIAL_SHIFT: Final = int(ActionRefBits.ACTIONS_SERIAL_SHIFT)
 
 
 def run_of(reference: int) -> tuple[int, int]:
@@ -52,10 +53,19 @@ def run_of(reference: int) -> tuple[int, int]:
     return reference & 0xFFFFFFFF, reference >> ActionRefBits.ACTIONS_UNITS_SHIFT & 0xFFFF
 
 
-def reference_to(at: int, units: int, *, not_xdp: bool = False) -> int:
-    """The reverse of `run_of`.  ``not_xdp``: XDP leaves packets of the flow to tc."""
+def reference_to(at: int, units: int, *, not_xdp: bool = False, serial: int = 0) -> int:
+    """The reverse of `run_of`.  ``not_xdp``: XDP leaves packets of the flow to tc.
+
+    ``serial``, of which 15 bits are kept: another number than that of the list that was there before.
+    """
     flags = not_xdp << ActionRefBits.ACTIONS_NOT_XDP_SHIFT
-    return at | units << ActionRefBits.ACTIONS_UNITS_SHIFT | flags
+    return at | units << ActionRefBits.ACTIONS_UNITS_SHIFT | flags | (serial & 0x7FFF) << _SERIAL_SHIFT
+
+
+def placed(reference: int, *, not_xdp: bool) -> int:
+    """The same list, to be executed on a hook."""
+    bit = 1 << ActionRefBits.ACTIONS_NOT_XDP_SHIFT
+    return reference | bit if not_xdp else reference & ~bit
 
 
 def key_for_table(key: FlowKey, mask_id: int) -> bytes:

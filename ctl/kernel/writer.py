@@ -25,7 +25,7 @@ from typing import Final, Self
 
 from ctl import abi
 from ctl.abi import MapId, RecordState, SizeClass
-from ctl.action import Actions, Output
+from ctl.action import Actions, Output, walk
 from ctl.datapath import full
 from ctl.errors import Busy, CtlError, TableFull
 from ctl.faults import fault
@@ -40,6 +40,7 @@ from ctl.kernel.records import (
     TAIL_SIZE,
     RecordReader,
     key_for_table,
+    placed,
     reference_to,
     run_of,
     size_class,
@@ -75,8 +76,10 @@ class Writer(RecordReader):
         try:
             if self.control.dirty:
                 self.recover()
-            if self.control.listener and not os.path.exists(f"/proc/{self.control.listener}"):
-                self.control.listener = 0  # it died; upcalls would be written for nobody
+            for listener in ("listener", "sampler"):
+                pid = getattr(self.control, listener)
+                if pid and not os.path.exists(f"/proc/{pid}"):
+                    setattr(self.control, listener, 0)  # it died; packets would be written for nobody
             self.control.owner = os.getpid()
             self.control.dirty = 1
             fault("writer.begun")
@@ -129,8 +132,8 @@ class Writer(RecordReader):
         for slot in self.live_slots():
             record = self.record(slot)
             actions = self.action_list(record.actions)
-            if any(isinstance(action, Output) and action.port == port for action in actions):
-                record.actions = reference_to(*run_of(record.actions), not_xdp=self._needs_tc(actions))
+            if any(isinstance(action, Output) and action.port == port for action in walk(actions)):
+                record.actions = placed(record.actions, not_xdp=self._needs_tc(actions))
         self.control.generation += 1
 
     def _needs_tc(self, actions: Actions) -> bool:
@@ -220,7 +223,7 @@ class Writer(RecordReader):
         if at is None:
             raise self._full(f"its action lists take all {self.sizes.max_units} units", "--max-action-units")
         self._actions[at * UNIT_SIZE : at * UNIT_SIZE + len(content)] = content
-        return reference_to(at, units, not_xdp=not_xdp)
+        return reference_to(at, units, not_xdp=not_xdp, serial=self.control.generation)
 
     def _rebuild_units(self) -> None:
         references = (self.record(slot).actions for slot in self.live_slots())

@@ -12,7 +12,7 @@ from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
 from tests.bpf.harness import exact
-from tests.differential import New, Packet, cases, changes, pair, play
+from tests.differential import New, Packet, cases, changes, copied, pair, play
 from tests.golden.packets import EVERY_CUT, GOLDEN, IN_PORT
 from tests.header_lists import cases as header_cases
 
@@ -41,6 +41,12 @@ def test_same_flows_and_packets(both, steps):
 @settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=changes())
 def test_same_changes_of_a_frame(both, steps):
+    play(both, steps)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=copied())
+def test_same_copies_of_a_frame(both, steps):
     play(both, steps)
 
 

@@ -10,16 +10,23 @@ from hypothesis import strategies as st
 from ctl import abi, fields
 from ctl.abi import ActionType
 from ctl.action import (
+    MAX_DEPTH,
     AddMpls,
+    CheckPktLen,
+    Clone,
+    CtClear,
+    DecTtl,
     Drop,
     Hash,
     HashAlgorithm,
     Output,
     PopMpls,
     PopVlan,
+    Psample,
     PushMpls,
     PushVlan,
     Recirc,
+    Sample,
     Set,
     Trunc,
     Userspace,
@@ -71,8 +78,24 @@ simple = st.one_of(
     st.builds(Hash, st.sampled_from(HashAlgorithm), U32),
     st.builds(Trunc, U32),
     st.builds(Userspace, U32, st.none() | st.binary(max_size=128), st.none() | U32, st.booleans()),
+    st.builds(Psample, U32, st.none() | st.binary(min_size=1, max_size=16)),
 )
-lists = st.lists(simple | st.sampled_from(SECTIONS).flatmap(sets), max_size=40).map(tuple)
+
+
+def nesting(lists):
+    """Lists with actions that have some of these inside."""
+    actions = st.one_of(
+        simple,
+        st.builds(Sample, U32, lists),
+        st.builds(Clone, lists),
+        st.builds(CheckPktLen, st.integers(1, 0xFFFF), lists, lists),
+        st.builds(DecTtl, lists),
+    )
+    return st.lists(actions, max_size=5).map(tuple)
+
+
+flat = st.lists(simple | st.sampled_from(SECTIONS).flatmap(sets), max_size=40).map(tuple)
+lists = flat | st.recursive(flat, nesting, max_leaves=9)
 
 
 @given(lists)
@@ -140,8 +163,55 @@ def test_mark_and_priority_are_one_unit(section, mask):
 def test_limits_of_a_list():
     ipv6 = Set("ipv6", (0,) * len(fields.SECTIONS["ipv6"]))
     assert len(encode((ipv6,) * 64)) == 64 * 7 * UNIT_SIZE <= MAX_UNITS * UNIT_SIZE
-    cookie = Userspace(1, bytes(128))
-    with pytest.raises(FlowInvalid):
-        encode((cookie,) * 64)
+    longest = (Clone((ipv6,) * 64),) * 4
+    with pytest.raises(FlowInvalid, match=f"those within it take {4 + 5 * 448} units, the most is {MAX_UNITS}"):
+        encode((*longest, *(ipv6,) * 64))
+    assert decode(encode(longest)) == longest
+    with pytest.raises(NotSupported, match="ct_clear"):
+        encode((Clone((CtClear(),)),))
     with pytest.raises(NotSupported):
         encode((Userspace(1, bytes(129)),))
+
+
+def nested(depth):
+    """A list with so many within one another."""
+    actions = (Output(1),)
+    for _ in range(depth):
+        actions = (Clone(actions), Output(2))
+    return actions
+
+
+def test_lists_are_nested_sixteen_deep():
+    assert decode(encode(nested(MAX_DEPTH))) == nested(MAX_DEPTH)
+    with pytest.raises(FlowInvalid, match="nested more than 16 deep"):
+        encode(nested(MAX_DEPTH + 1))
+
+
+def test_units_that_are_no_list_are_refused():
+    """As a reader may find where a list was, and another is being written."""
+    with pytest.raises(ValueError, match="nested too deep"):
+        decode(b"".join(struct.pack("<BBHIQ", ActionType.ACTION_CLONE, 0, 0, 0, 99 - n) for n in range(99)))
+
+
+PUSH = PushVlan(0x8100, 0x1000)
+
+
+@pytest.mark.parametrize(
+    ("action", "flags", "first", "second"),
+    [
+        (Clone((Output(1), Hash(HashAlgorithm.L4, 0))), 0, 2, 0),
+        (Clone((Set("skb_mark", (1,)), Drop(0))), 0, 2, 0),
+        (Clone((Sample(3, (PUSH,)),)), 4, 2, 0),
+        (Clone((DecTtl(()),)), 4, 1, 0),
+        (CheckPktLen(7, (Output(1),), (PopVlan(), Output(1))), 8, 1, 2),
+        (CheckPktLen(7, (Set("eth", (1, 2)), Output(1)), (PUSH,)), 12, 4, 1),
+    ],
+)
+def test_an_action_says_how_long_its_lists_are_and_whether_they_change_the_frame(action, flags, first, second):
+    _, found, operand, _, wide = struct.unpack_from("<BBHIQ", encode((action,)))
+    assert (found, operand, wide) == (flags, 0, first | second << 32)
+
+
+def test_a_cookie_is_a_unit_of_its_own():
+    raw = encode((Psample(7, b"\1\2"),))
+    assert raw == struct.pack("<BBHIQ", ActionType.ACTION_PSAMPLE, 0, 1, 7, 2) + b"\1\2".ljust(16, b"\0")

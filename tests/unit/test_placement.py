@@ -3,7 +3,22 @@
 import pytest
 from hypothesis import given
 
-from ctl.action import Output
+from ctl.action import (
+    CheckPktLen,
+    Clone,
+    DecTtl,
+    Drop,
+    Hash,
+    HashAlgorithm,
+    Output,
+    Psample,
+    PushVlan,
+    Recirc,
+    Sample,
+    Set,
+    Trunc,
+    Userspace,
+)
 from ctl.placement import why_not_xdp
 from ctl.text import parse_actions
 from tests.unit import strategies
@@ -54,3 +69,47 @@ def test_what_xdp_sends_must_arrive(text, reason):
 def test_one_output_at_the_end_is_all_that_xdp_sends(flow):
     if why_not_xdp(flow.actions) is None:
         assert not any(isinstance(action, Output) for action in flow.actions[:-1])
+
+
+TAG, TELL, OUT = PushVlan(0x8100, 0x1005), Userspace(1), Output(2)
+MARK = Set("skb_mark", (1,))
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        (Sample(7, (TELL,)), OUT),
+        (Clone((Trunc(20), Psample(1), Hash(HashAlgorithm.L4, 0), Drop(0))), TAG, OUT),
+        (Clone((Clone((Sample(7, (TELL,)), TELL)),)), OUT),
+        (TAG, Clone((TAG, OUT))),
+        (Sample(7, (TAG, Recirc(1))),),
+        (CheckPktLen(7, (TAG, OUT), (Recirc(1),)),),
+        (CheckPktLen(7, (TELL,), (Clone((TAG, OUT)),)),),
+        (DecTtl((TELL, TAG, OUT)), OUT),
+        (Clone((DecTtl((OUT,)), OUT)),),
+    ],
+    ids=str,
+)
+def test_xdp_can_have_lists_within_actions(actions):
+    assert why_not_xdp(actions) is None
+
+
+@pytest.mark.parametrize(
+    ("actions", "reason"),
+    [
+        ((Clone((OUT,)), OUT), "more than one copy"),
+        ((Sample(7, (Recirc(1),)), TELL), "more than one copy"),
+        ((Clone((OUT, TELL)),), "more than one copy"),
+        ((CheckPktLen(7, (TELL,), (Sample(7, (OUT,)),)), OUT), "more than one copy"),
+        ((DecTtl((OUT, OUT)), OUT), "more than one copy"),
+        ((OUT, DecTtl(())), "more than one copy"),
+        ((Clone((TAG, TELL)), OUT), "clone changes a copy"),
+        ((Sample(7, (DecTtl(()), TELL)), OUT), "sample changes a copy"),
+        ((Clone((TELL, CheckPktLen(7, (TAG,), ()), TELL)),), "check_pkt_len changes a copy"),
+        ((Clone((Sample(7, (MARK,)), TELL)), OUT), "sets skb_mark"),
+        ((Clone((Output(3),)),), "port 3 takes nothing from XDP"),
+    ],
+    ids=str,
+)
+def test_lists_within_actions_that_xdp_cannot_have(actions, reason):
+    assert why_not_xdp(actions, lambda port: port != 3) == reason
