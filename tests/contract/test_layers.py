@@ -28,6 +28,8 @@ ROOMS = [
     "ctl.text",
     "ctl.jsonout",
     "ctl.datapath",
+    "ctl.identity",
+    "ctl.requests",
     "ctl.packet",
     "ctl.rewrite",
     "ctl.execute",
