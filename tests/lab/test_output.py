@@ -23,6 +23,7 @@ SESSION = [
     (["add-flow", OTHER, "drop"], None),
     (["dump-flows"], "ctl/flow/1"),
     (["get-flow", "ufid:0x01"], "ctl/flow/1"),
+    (["get-flow", "--maps", "ufid:0x01"], "ctl/flow-maps/1"),
     (["mod-flow", "ufid:0x01", "2"], None),
     (["mod-flow", "-s", "ufid:0x01", "userspace(pid=1,userdata(0102)),hash(l4(0)),recirc(1)"], "ctl/flow/1"),
     (["del-flow", "-s", "ufid:0x01"], "ctl/flow/1"),
