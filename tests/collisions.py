@@ -76,10 +76,8 @@ def frame(dst=0x0A000000):
 
 def contents(datapath):
     """All flows, without what the clock says."""
-    return sorted(
-        (str(flow.ufid), flow.match, flow.actions, flow.stats.packets, flow.stats.bytes)
-        for flow in datapath.flow_dump()
-    )
+    rows = [(flow.who, flow.match, flow.actions, flow.stats.packets, flow.stats.bytes) for flow in datapath.flow_dump()]
+    return sorted(rows, key=str)
 
 
 def prepare(datapath, hit):

@@ -1,7 +1,7 @@
 """The conformance report: which tests show which rule of the flow interface, and how they ended.
 
     pytest -m conformance                         runs these tests and prints the table
-    pytest -m conformance --conformance-report    ... and writes docs/conformance.md
+    pytest -m conformance --conformance-report    ... and writes docs/conformance.md; with --co, without running them
 
 The rules are in tests/conformance_rules.py.  A run of all tests of this kind fails if a rule has none.
 """
@@ -21,8 +21,8 @@ _HEAD = """# Conformance
 The rules of the OVS datapath flow interface, as `tests/conformance_rules.py` has them, and the tests that show each.
 `pytest -m conformance --conformance-report` writes this table, and fails when a rule has no test. A4 to A9 are the
 commands over flows, A17 the kernel's checks of keys and masks, A19 those of actions: of these there is a test that
-accepts and one that refuses (`-`). B1 to B23 are what the versions of the series that brought UFIDs changed, D1 to D15
-where this datapath differs from the kernel's on purpose. In brackets: how many cases of a test show the rule.
+accepts and one that refuses (`-`). B1 to B23 are what the versions of the series that brought UFIDs changed, and D1
+to D15 are where this datapath differs from the kernel's on purpose.
 
 """
 _FAILED, _SKIPPED, _PASSED = "failed", "skipped", "passed"
@@ -87,7 +87,7 @@ class Report:
     def pytest_sessionfinish(self, session):
         if self.whole and session.exitstatus == pytest.ExitCode.OK and any(self.missing()):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.wanted and self.write:
+        if self.whole and self.write:
             REPORT.write_text(self.document())
 
     def pytest_terminal_summary(self, terminalreporter):
@@ -105,10 +105,8 @@ class Report:
         """docs/conformance.md."""
         lines = ["| rule | what it says | tests |", "|---|---|---|"]
         for rule in RULES.values():
-            shown = [
-                f"{'- ' if rule.both and refuses(name) else ''}{_short(name)}{f' ({count})' if count > 1 else ''}"
-                for name, (count, _) in sorted(self.tests_of(rule.name).items())
-            ]
+            names = sorted(self.tests_of(rule.name))
+            shown = [f"{'- ' if rule.both and refuses(name) else ''}{_short(name)}" for name in names]
             lines.append(f"| {rule.name} | {rule.text} | {'<br>'.join(shown) or 'none yet'} |")
         return _HEAD + "\n".join(lines) + "\n"
 

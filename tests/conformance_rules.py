@@ -109,12 +109,19 @@ _ACTIONS: Final = """
 A19.output          any port below 65535, there or not
 A19.set             what can be set, where, and under which mask
 A19.push_vlan       an Ethernet frame, a tag's type, and its bit 0x1000
+A19.pop_vlan        an Ethernet frame, with a tag or without
 A19.push_mpls       an MPLS type, no tag, and what can stand under labels
+A19.add_mpls        likewise, before or behind the Ethernet header
+A19.pop_mpls        what is an MPLS packet, and no tag
 A19.sample          a probability and a list
 A19.clone           its list is checked likewise
 A19.check_pkt_len   a length that is not zero, and both lists
 A19.dec_ttl         its list is checked likewise
 A19.push_eth        a packet without an Ethernet header
+A19.tunnel          set of a tunnel needs destination and TTL
+A19.nsh             lengths, and where it can be pushed, set and popped
+A19.recirc          any number
+A19.meter           any number, whether there is such a meter or not
 A19.hash            a known algorithm
 A19.trunc           at least 14 bytes
 A19.drop            is the last
@@ -124,6 +131,7 @@ A19.psample         a group, and a cookie of 1 to 16 octets
 """
 
 _LISTS: Final = """
+A19.userspace_only  what OVS's userspace datapath alone has is read, and carried out by none of ours
 A19.depth           at most 16 lists within one another: EOVERFLOW
 A19.size            at most as many actions as a list holds: EMSGSIZE
 A19.unknown         unknown actions are refused
