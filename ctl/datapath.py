@@ -160,9 +160,10 @@ class Datapath(Protocol):
     ) -> Flow:
         """Replace the actions (None: leave them) and, with ``clear``, zero the statistics.
 
-        The actions must suit ``match``, if it is given, else the flow's own.  The match is no name: it is
-        not compared with the flow's.  Returns the flow with its new actions and the statistics from before
-        the clearing.  FlowInvalid for actions that a flow of this match cannot have; NotFound.
+        The actions must suit ``match``, if it is given, and the flow's own match; the kernel does without
+        the latter.  ``match`` is no name: it is not compared with the flow's.  Returns the flow with its new
+        actions and the statistics from before the clearing.  FlowInvalid for actions that a flow of this
+        match cannot have; NotFound.
         """
         ...
 
@@ -254,6 +255,7 @@ def check_set(who: FlowId, actions: Actions, match: Match | None, *, like_kernel
     """Refuse new actions as far as the request says why: those that its match cannot have.
 
     The kernel does not look at the match of the flow that a UFID names, so the request must have one.
+    Whether a flow's own match suits them, the datapath sees when it has found the flow.
     """
     if like_kernel and match is None and isinstance(who, Ufid):
         hint = "give the flow's key too, or leave out --compat=kernel"

@@ -207,7 +207,7 @@ class ModelDatapath:
             check_set(who, actions, match, like_kernel=like_kernel)
         flow = self.flow_get(who)
         if actions is not None:
-            if match is None:
+            if match is None or not like_kernel:
                 check_actions(actions, flow.match.masked, flow.match.mask, like_kernel=like_kernel)
             flow = self._replace(flow, replace(flow, actions=actions, not_xdp=why_not_xdp(actions)))
         if clear:

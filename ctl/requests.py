@@ -7,15 +7,16 @@ those of any `Datapath`.  The order of checks is the interface's, and the first 
     NEW     key, then actions missing, EINVAL; key and mask; actions, for the masked key; the datapath, ENODEV;
             then `ctl.identity`: EEXIST or ENOENT, else installed or updated
     SET     neither key nor UFID, EINVAL; key and mask; actions, for the masked key of the request if it has
-            one, else of the flow; the datapath; ENOENT; actions replaced, the reply made, then CLEAR
+            one; the datapath; ENOENT; actions, for the flow's own; they are replaced, the reply made, then CLEAR
     GET     neither key nor UFID, EINVAL; the key, whose mask does not matter; the datapath; ENOENT
     DEL     the key likewise; the datapath; ENOENT; without key and UFID all flows are removed
 
 Where there are both, the UFID is the name, and the key is checked but not compared.  CLEAR is for SET alone,
 PROBE keeps a refusal out of the log, and the flags to omit shape the answer, never what is done.
 
-``like_kernel``: the kernel ignores a UFID of more than 16 octets; its SET needs a key beside actions.  Where
-that would make DEL remove all flows it is EINVAL here too: only a request that names nothing does that.
+``like_kernel``: the kernel ignores a UFID of more than 16 octets; its SET needs a key beside actions, and does
+not check them for the flow's own.  Where a UFID that is ignored would make DEL remove all flows, it is EINVAL
+here too: only a request that names nothing does that.
 """
 
 from __future__ import annotations

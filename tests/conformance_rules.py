@@ -42,7 +42,7 @@ A4.15       an update keeps statistics, mask and identity, and its answer is NEW
 A4.16       with CREATE what is found is EEXIST
 A5.1        SET with neither KEY nor UFID is EINVAL
 A5.2        then KEY and MASK are checked, even beside a UFID
-A5.3        ACTIONS are checked for the request's key; like the kernel, EINVAL without one
+A5.3        ACTIONS are checked for the request's key, and here for the flow's; like the kernel, EINVAL without one
 A5.4        then the datapath: ENODEV
 A5.5        the UFID wins and KEY is not compared; else the concrete key of a flow without UFID; ENOENT
 A5.6        ACTIONS replace, and an empty list drops; without them they stay

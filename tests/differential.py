@@ -106,6 +106,11 @@ class Pair:
         """All flows and counters."""
         got, expected = (sorted(map(told, d.flow_dump())) for d in (self.kernel, self.model))
         assert got == expected
+        terse, full = (
+            {(f.who, f.stats, f.generation) for f in dump()}
+            for dump in (self.kernel.flow_dump_terse, self.kernel.flow_dump)
+        )
+        assert terse == full
         assert self._gained() == counters(self.model)
 
     def _gained(self):
@@ -253,9 +258,12 @@ class New:
     match: Match
     actions: tuple
     ufid: Ufid | None
+    may_exist: bool = False
+    like_kernel: bool = False
 
     def play(self, pair):
-        pair.control("flow_new", self.match, self.actions, self.ufid)
+        rules = {"may_exist": self.may_exist, "like_kernel": self.like_kernel}
+        pair.control("flow_new", self.match, self.actions, self.ufid, **rules)
 
 
 @dataclass(frozen=True)
@@ -263,9 +271,12 @@ class Change:
     who: Ufid | FlowKey
     actions: tuple | None
     clear: bool
+    match: Match | None = None
+    like_kernel: bool = False
 
     def play(self, pair):
-        pair.control("flow_set", self.who, self.actions, clear=self.clear)
+        rules = {"match": self.match, "like_kernel": self.like_kernel}
+        pair.control("flow_set", self.who, self.actions, clear=self.clear, **rules)
 
 
 @dataclass(frozen=True)
@@ -377,7 +388,9 @@ def news(draw, keys, some_masks):
     if draw(st.booleans()):
         mask = FlowKey(bytes(a | b for a, b in zip(mask.raw, SHAPE.raw, strict=True)))
     match = Match(key.with_leaves(recirc_id=draw(st.sampled_from([0, 0, 1, 2]))), mask)
-    return New(match, draw(lists(match)), draw(st.none() | ufids))
+    may_exist, like_kernel = draw(st.sampled_from([(False, False)] * 3 + [(True, False), (True, True), (False, True)]))
+    listed = draw(plain if like_kernel else lists(match))  # which may go to a flow with another match
+    return New(match, listed, draw(st.none() | ufids), may_exist, like_kernel)
 
 
 @st.composite
@@ -392,7 +405,8 @@ def cases(draw):
     new = news(keys, some_masks)
     packet = st.builds(Packet, frames, ports)
     stray = st.builds(Packet, frames, st.none())
-    change = st.builds(Change, who, st.none() | plain, st.booleans())
+    match = st.none() | st.builds(Match, keys, some_masks)
+    change = st.builds(Change, who, st.none() | plain, st.booleans(), match, st.booleans())
     others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
     step = st.one_of(new, new, packet, packet, packet, change, stray, *others)
     return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))

@@ -120,7 +120,7 @@ def mod_flow(
 ) -> None:
     """Replace a flow's actions.
 
-    A key beside the UFID is no name, but the actions are checked against it; without one, against the flow's.
+    A key beside the UFID is no name, but the actions must suit it too.
     """
     from ctl.requests import Command, refusals_logged
 

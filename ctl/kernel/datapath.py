@@ -179,7 +179,7 @@ class KernelDatapath:
         with self.hold() as writer:
             slot = self._find(writer, who)
             if actions is not None:
-                if match is None:
+                if match is None or not like_kernel:
                     own = self._at(writer, slot).match
                     check_actions(actions, own.masked, own.mask, like_kernel=like_kernel)
                 writer.modify(slot, actions)

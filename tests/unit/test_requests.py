@@ -297,8 +297,9 @@ def test_like_the_kernel_actions_need_a_key(hit):
 
 
 @rule("A5.3")
-def test_actions_are_checked_for_the_key_of_the_request(hit):
-    assert ask(hit, SET, UDP, ufid=U1, actions=SET_UDP).actions == SET_UDP
+def test_actions_are_checked_for_the_key_of_the_request_and_for_the_flow_s(hit):
+    assert ask(hit, SET, UDP, ufid=U1, actions=SET_UDP) == "EINVAL"
+    assert ask(hit, SET, UDP, ufid=U1, actions=SET_UDP, like_kernel=True).actions == SET_UDP
     assert ask(hit, SET, ETH, ufid=U1, actions=(Set("ipv4", (0, 0, 0, 0, 64, 0)),)) == "EINVAL"
 
 
