@@ -12,6 +12,7 @@ which flows count as the same, and which request they refuse, is decided in `ctl
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -232,7 +233,8 @@ def full(datapath: str, what: str, option: str) -> TableFull:
 
 def out_of_memory(datapath: str) -> TableFull:
     """The kernel has no memory for another element of a table."""
-    return TableFull(f"the kernel has no memory for another flow of {datapath}", "remove flows, or give it memory")
+    why = f"the kernel has no memory for another flow of {datapath}"
+    return TableFull(why, "remove flows, or give it memory", errno=errno.ENOMEM)
 
 
 def check_executable(actions: Actions) -> None:
