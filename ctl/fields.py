@@ -39,12 +39,15 @@ class Format(Enum):
     FRAG = auto()  # no, first, later
     TCP_FLAGS = auto()  # syn|ack, +syn-ack
     PORT = auto()  # decimal or a port's name
+    CT_STATE = auto()  # new|trk, +trk-new
+    PREFIXED = auto()  # hexadecimal, 0x even before zero; masks with eight digits
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One row.  ``limit`` is the largest legal value when that is less than ``bits`` allow.
 
+    ``leaf`` is empty in the rows of what the datapath does not hold.
     ``default`` stands for an omitted sub-field, with an exact mask, where it is not 0 with mask 0.
     ``packed``: other rows of the section have bits in the same leaf.
     ``absent`` is written, with an explicit mask, for an attribute that the mask has and the key has not.
@@ -88,6 +91,18 @@ class Field:
 
 
 _F = Format
+
+
+def _tuple_rows(section: str, address: Format, bits: int, ports: tuple[str, str]) -> tuple[Field, ...]:
+    """The original direction of a connection."""
+    return (
+        Field(section, "src", "", address, bits),
+        Field(section, "dst", "", address, bits),
+        Field(section, "proto", "", _F.DEC, 8),
+        *(Field(section, port, "", _F.DEC, 16) for port in ports),
+    )
+
+
 MPLS_LABELS: Final = 3
 
 
@@ -162,6 +177,42 @@ SET_ROWS: Final[dict[str, tuple[Field, ...]]] = {
 }
 
 
+# What OVS writes, too, and what this datapath cannot match yet.  These rows have no leaf.
+NOT_HELD: Final[dict[str, tuple[Field, ...]]] = {
+    "ct_state": (Field("ct_state", "", "", _F.CT_STATE, 32, limit=0xFF),),
+    "ct_zone": (Field("ct_zone", "", "", _F.HEX, 16),),
+    "ct_mark": (Field("ct_mark", "", "", _F.HEX, 32),),
+    "ct_label": (Field("ct_label", "", "", _F.HEX, 128),),
+    "ct_tuple4": _tuple_rows("ct_tuple4", _F.IPV4, 32, ("tp_src", "tp_dst")),
+    "ct_tuple6": _tuple_rows("ct_tuple6", _F.IPV6, 128, ("src_port", "dst_port")),
+    "packet_type": (
+        Field("packet_type", "ns", "", _F.DEC, 16),
+        Field("packet_type", "id", "", _F.HEX, 16),
+    ),
+    "nd_ext": (
+        Field("nd_ext", "nd_reserved", "", _F.PREFIXED, 32),
+        Field("nd_ext", "nd_options_type", "", _F.DEC, 8),
+    ),
+}
+
+# The headers that are values of their own (`ctl.headers`), of which the datapath matches none yet.
+HEADERS: Final = ("tunnel", "nsh")
+
+_CT: Final = ("ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4", "ct_tuple6")
+_FRONT: Final = (
+    "recirc_id", "dp_hash", "skb_priority", "tunnel", "in_port", "skb_mark", *_CT, "packet_type", "eth",
+    "eth_type", "vlan", "encap",
+)  # fmt: skip
+
+# All attributes of a key, in the order in which OVS sends and prints them; encap, too.
+ATTRIBUTES: Final = (*_FRONT, *(name for name in SECTIONS if name not in _FRONT), "nd_ext", "nsh")
+
+# The rows of every attribute that is made of numbers, held by the datapath or not.
+ALL_SECTIONS: Final[dict[str, tuple[Field, ...]]] = {
+    name: rows for name in ATTRIBUTES if (rows := SECTIONS.get(name) or NOT_HELD.get(name, ()))
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
     """Where a VLAN tag is stored: its eth_type(...), which stands outside of encap(...), and its vlan(...)."""
@@ -190,8 +241,5 @@ RESERVED_LEAVES: Final = frozenset({
     "tun_flags", "tun_tos", "tun_ttl", "tun_kind", "tun_opts_kind", "tun_opts_size", "tun_opts",
 })  # fmt: skip
 
-# Fields that OVS writes and that this datapath does not have yet.
-NOT_YET: Final = frozenset({
-    "tunnel", "ct_state", "ct_zone", "ct_mark", "ct_label", "ct_tuple4", "ct_tuple6", "nd_ext", "nsh", "packet_type",
-    "ipv6_exthdrs",
-})  # fmt: skip
+# Fields that only some kernels write.
+NOT_YET: Final = frozenset({"ipv6_exthdrs"})

@@ -6,7 +6,7 @@ people write, with no byte order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 
 
@@ -68,3 +68,14 @@ class Nsh:
     spi: int = 0
     si: int = 0
     context: bytes = b""
+
+
+def is_wild(header: Tunnel | Nsh) -> bool:
+    """Whether a mask compares nothing."""
+    match header:
+        case Tunnel(geneve=options):
+            return not any(option.cls or option.type or any(option.data) for option in options) and (
+                replace(header, geneve=()) == Tunnel()
+            )
+        case Nsh(context=context):
+            return not any(context) and replace(header, context=b"") == Nsh()

@@ -6,20 +6,20 @@ have, 11 to 13 which masks are widened, 14 the VLAN tag, 15 the ranges.  Superfl
 in a key (9) and overwrite the leaves that they share.
 
 `KeyAttrs` is the common ground of everything that reads flows: the text parser fills one for the key and
-one for the mask, and so can a netlink codec.  Values are numbers, one for each row of the section.
+one for the mask, and so can a netlink codec.  What the datapath does not hold must be wild (2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import gt
 from typing import Final, NamedTuple
 
 from ctl import abi, fields
+from ctl.attrs import KeyAttrs, Values
 from ctl.errors import FlowInvalid
 from ctl.flow import FlowKey, Match
+from ctl.validate_held import held, held_key
 
 ETH_802_2: Final = 0x0004  # stands for the type that an 802.2 frame does not have
 ETH_MIN: Final = 0x0600  # below, the field is a length (IEEE 802.3)
@@ -50,25 +50,12 @@ _L2: Final = frozenset({"recirc_id", "dp_hash", "skb_priority", "in_port", "skb_
 _L3: Final = frozenset(_L3_OF_TYPE.values())
 _TAG_LEAVES: Final = tuple((tag.rows[0].leaf, tag.type.leaf) for tag in fields.TAGS)
 
-Values = tuple[int, ...]
-
 # By section: its rows' leaf when they share it; else the leaves of its rows.  And their largest values.
 _PACKED: Final = {name: rows[0].leaf for name, rows in fields.SECTIONS.items() if all(row.packed for row in rows)}
 _LEAVES: Final = {name: tuple(row.leaf for row in rows) for name, rows in fields.SECTIONS.items()}
 _LARGEST: Final = {
     name: tuple(row.full if row.limit is None else row.limit for row in rows) for name, rows in fields.SECTIONS.items()
 }
-
-
-@dataclass(slots=True)
-class KeyAttrs:
-    """The attributes that a key (or mask) has: section name -> one number for each row of the section.
-
-    ``encap`` holds what stands behind a VLAN tag; None: there is no such attribute.
-    """
-
-    sections: dict[str, Values] = field(default_factory=dict)
-    encap: KeyAttrs | None = None
 
 
 def sections_of(eth_type: int, proto: int, frag: int, icmp_type: int) -> tuple[str, ...]:
@@ -99,16 +86,17 @@ _Given = tuple[tuple[tuple[str, Values], ...], ...]
 def match_from_attrs(key: KeyAttrs, mask: KeyAttrs | None) -> Match:
     """The match of a key and a mask; without a mask (None) every attribute of the key is exact.
 
-    FlowInvalid names the first attribute that breaks a rule.
+    FlowInvalid names the first attribute that breaks a rule, NotSupported what is not wild and not held.
     """
+    key, mask = held(key, mask)
     leaves, shape = _key_leaves(key)
-    given = tuple(tuple(level.sections.items()) for level in _levels(_exact(key) if mask is None else mask))
+    given = tuple(tuple(level.sections.items()) for level in (_exact(key) if mask is None else mask).levels())
     return Match(FlowKey.of(**leaves), _mask(shape, given))
 
 
 def key_from_attrs(key: KeyAttrs) -> FlowKey:
     """The concrete key that names a flow without a UFID.  Raises as `match_from_attrs` does."""
-    leaves, _ = _key_leaves(key)
+    leaves, _ = _key_leaves(held_key(key))
     return FlowKey.of(**leaves)
 
 
@@ -116,14 +104,6 @@ def _exact(attrs: KeyAttrs) -> KeyAttrs:
     """All ones over the attributes that are there (3)."""
     ones = {name: tuple(row.full for row in fields.SECTIONS[name]) for name in attrs.sections}
     return KeyAttrs(ones, None if attrs.encap is None else _exact(attrs.encap))
-
-
-def _levels(attrs: KeyAttrs) -> Iterator[KeyAttrs]:
-    """The attributes before the outer tag, behind it, and so on."""
-    level: KeyAttrs | None = attrs
-    while level is not None:
-        yield level
-        level = level.encap
 
 
 def _key_leaves(key: KeyAttrs) -> tuple[dict[str, int], _Shape]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ctl import abi, fields
+from ctl.attrs import KeyAttrs
 from ctl.fields import Field
 from ctl.flow import KEY_SIZE, FlowKey, Match
 from ctl.text.values import VALUE_READERS, Reader
 from ctl.ufid import Ufid
-from ctl.validate import ANY_PORT, KeyAttrs, sections_of
+from ctl.validate import ANY_PORT, sections_of
 
 # Names whose values no rule depends on, but for their ranges; and words of a dump that are passed over.
 _SINGLES: Final = ("recirc_id", "dp_hash", "skb_priority", "in_port", "skb_mark")
