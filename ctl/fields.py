@@ -12,6 +12,9 @@ A section may repeat its sub-fields, as `mpls(label=1,...,bos=0,label=2,...,bos=
 Its rows are then those of all "groups", first to last, under the same names.  The second VLAN tag has no
 rows of its own: its text is that of the first, one level deeper (`TAGS`).
 
+The text and netlink know more than the datapath can match: `ALL_SECTIONS` has that, too (`NOT_HELD`), and
+`ATTRIBUTES` names everything in the order of the interface.
+
 Numbers.  A row's value is the number that people write.  Its mask has ``bits`` bits in the text.  Where
 the row has its leaf for itself, an exact mask fills the whole leaf, so that one meaning has one mask:
 `icmp(type=8)` compares all 16 bits of tp_src although the type has 8, `label=1` all 32 bits of

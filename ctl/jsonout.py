@@ -46,7 +46,7 @@ from ctl import fields
 from ctl.action import Action, AddMpls, Hash, PopMpls, PushMpls, PushVlan, Set
 from ctl.fields import Field, Format
 from ctl.flow import Flow, FlowKey
-from ctl.text.show import Outline, outline
+from ctl.outline import Outline, outline
 from ctl.text.values import mask_text, value_text
 
 SCHEMA: Final = "ctl/flow/1"

@@ -30,11 +30,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ctl.action import Actions
+from ctl.attrs import KeyAttrs
 from ctl.datapath import Datapath, check_set
 from ctl.errors import CtlError, FlowInvalid
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match, TerseFlow
 from ctl.ufid import MAX_OCTETS, Ufid
-from ctl.validate import KeyAttrs, key_from_attrs, match_from_attrs
+from ctl.validate import key_from_attrs, match_from_attrs
 from ctl.validate_actions import check_actions
 
 _LOG: Final = logging.getLogger(__name__)

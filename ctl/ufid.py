@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_OCTETS: Final = 16
+_WORDS: Final = struct.Struct("<4I")
 
 _OCTETS: Final = re.compile(r"(?:[0-9a-f]{2})+")
 _DIGITS: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -35,13 +36,13 @@ class Ufid:
         """The digits in text order, without prefix or dashes."""
         if len(self.octets) != MAX_OCTETS:
             return self.octets.hex()
-        return "".join(f"{word:08x}" for word in struct.unpack("<4I", self.octets))
+        return "".join(f"{word:08x}" for word in _WORDS.unpack(self.octets))
 
     def __str__(self) -> str:
-        digits = self.hex
         if len(self.octets) != MAX_OCTETS:
-            return f"ufid:0x{digits}"
-        return f"ufid:{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+            return f"ufid:0x{self.octets.hex()}"
+        a, b, c, d = _WORDS.unpack(self.octets)
+        return f"ufid:{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{c >> 16:04x}-{c & 0xFFFF:04x}{d:08x}"
 
     @classmethod
     def from_text_digits(cls, digits: str) -> Ufid:

@@ -110,6 +110,8 @@ def _fields() -> Iterator[str]:
         subs = [row.name for row in rows if not row.group]
         yield f"{name}({','.join(f'{sub}=' for sub in subs) if subs[0] else ''})"
     yield "encap(...), what stands behind vlan(...)"
+    yield "Read, but not matched yet, so to be left out or all wild:"
+    yield " ".join((*fields.HEADERS, *fields.NOT_HELD))
 
 
 def _exit_statuses() -> Iterator[tuple[str, str]]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ctl import fields
+from ctl.attrs import KeyAttrs
 from ctl.errors import FlowInvalid, FlowSyntaxError, NotFound, NotSupported
 from ctl.fields import Field, Format
-from ctl.text.values import MASK_READERS, VALUE_READERS, Reader, read_signed_flags
+from ctl.text.headers import read_nsh, read_tunnel
+from ctl.text.values import FLAG_FORMATS, MASK_READERS, VALUE_READERS, Reader, read_signed_flags
 from ctl.ufid import MAX_OCTETS, Ufid
-from ctl.validate import KeyAttrs
 
 PortNumber = Callable[[str], int | None]
 
@@ -29,6 +30,9 @@ _BLANKS: Final = re.compile(r"\s*")
 _WORD: Final = re.compile(r"[^,\s]*")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _OCTETS: Final = re.compile(r"0x([0-9a-f]{2}){17,}")
+
+
+_HEADERS: Final = {"tunnel": read_tunnel, "nsh": read_nsh}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,14 @@ _COLUMNS: Final = {
         for index, row in enumerate(rows)
         if not row.group
     }
-    for section, rows in fields.SECTIONS.items()
+    for section, rows in fields.ALL_SECTIONS.items()
 }
+# OVS prints the ports of one tuple otherwise than it reads them; both names are read for both.
+for _tuple, _names in (("ct_tuple4", ("src_port", "dst_port")), ("ct_tuple6", ("tp_src", "tp_dst"))):
+    _COLUMNS[_tuple] |= zip(_names, list(_COLUMNS[_tuple].values())[-2:], strict=True)
 _START: Final = {
     section: ([row.default for row in rows], [row.full if row.default else 0 for row in rows])
-    for section, rows in fields.SECTIONS.items()
+    for section, rows in fields.ALL_SECTIONS.items()
 }
 
 
@@ -84,7 +91,7 @@ class KeyParser:
     @property
     def has_key(self) -> bool:
         """Whether there was any field."""
-        return bool(self.level.key.sections or self.level.mask.sections) or self.level.key.encap is not None
+        return not (self.level.key.is_empty and self.level.mask.is_empty)
 
     @property
     def kind(self) -> str:
@@ -150,12 +157,21 @@ class KeyParser:
             end = self._fields(found.end(), inner, depth + 1)
             level.key.encap, level.mask.encap = inner.key, inner.mask
             return end + 1
+        if name in _HEADERS and found[2] == "(":
+            return self._header(name, found.end(), level)
         if name in fields.NOT_YET:
             raise NotSupported(f"{name} is not supported yet")
-        if name in fields.SECTIONS or name == "encap":
+        if name in fields.ATTRIBUTES:
             raise self.error(f"expected '(' after {name}", found.end(1))
-        known = ", ".join((*fields.SECTIONS, "encap"))
+        known = ", ".join(fields.ATTRIBUTES)
         raise self.error(f"unknown field {name}", found.start(1), f"known are {known}")
+
+    def _header(self, name: str, pos: int, level: Level) -> int:
+        """The inside of `tunnel(...)` or `nsh(...)`.  Where it ended."""
+        value, mask, end = _HEADERS[name](self.text, pos, self._end)
+        setattr(level.key, name, value)
+        setattr(level.mask, name, mask)
+        return end
 
     def _named_word(self, found: re.Match[str]) -> int:
         word = _WORD.match(self.text, found.end(), self._end)
@@ -180,8 +196,8 @@ class KeyParser:
         if found is None or found[3] is None:
             raise self.error(f"expected ')' to close {name}(", pos if found is None else found.end())
         word = found[1]
-        if column.row.format is Format.TCP_FLAGS and word[:1] in ("+", "-"):
-            value, bits = self._signed_flags(found)
+        if column.row.format in FLAG_FORMATS and word[:1] in ("+", "-"):
+            value, bits = self._signed_flags(column, found)
         elif column.row.format is Format.PORT and not word[:1].isdigit():
             value, bits = self.port(word, found.start(1)), self._mask(column, found, 2)
         else:
@@ -191,11 +207,11 @@ class KeyParser:
         level.mask.sections[name] = (bits,)
         return found.end()
 
-    def _signed_flags(self, found: re.Match[str]) -> tuple[int, int]:
+    def _signed_flags(self, column: _Column, found: re.Match[str]) -> tuple[int, int]:
         if found[2] is not None:
             raise self.error("expected ')': +flag and -flag have no other mask", found.start(2) - 1)
         try:
-            return read_signed_flags(found[1])
+            return read_signed_flags(column.row.format, found[1])
         except ValueError as error:
             raise self.error(str(error), found.start(1)) from None
 
@@ -203,7 +219,7 @@ class KeyParser:
         """The inside of `name(sub=value[/mask],...)`.  Where it ended."""
         columns = _COLUMNS[name]
         values, masks = map(list, _START[name])
-        seen: set[str] = set()
+        seen: set[int] = set()
         first = 0  # index of the first row of the group
         closing = None
         while closing != ")":
@@ -218,10 +234,10 @@ class KeyParser:
             column = columns.get(sub)
             if column is None:
                 raise self.error(f"{name} has no {sub}", found.start(1), f"it has {', '.join(columns)}")
-            if sub in seen:
+            if column.index in seen:
                 first = self._next_group(name, first, found)
                 seen.clear()
-            seen.add(sub)
+            seen.add(column.index)
             values[first + column.index] = self._value(column, found, 2)
             masks[first + column.index] = column.full if mask is None else self._mask(column, found, 3)
             pos = found.end()
@@ -234,7 +250,7 @@ class KeyParser:
     def _next_group(self, name: str, first: int, found: re.Match[str]) -> int:
         """A sub-field that was there already begins the next group, where the section has groups."""
         size, total = len(_COLUMNS[name]), len(_START[name][0])
-        if size == total:
+        if size >= total:
             raise self.error(f"{found[1]} is given twice", found.start(1))
         if first + size == total:
             raise FlowInvalid(f"more than {total // size} labels", name, f"at most {total // size} can be matched")

@@ -28,10 +28,15 @@ from ctl.text.shapes import Written
 from ctl.ufid import MAX_OCTETS, Ufid, UfidPrefix
 from ctl.validate import key_from_attrs, match_from_attrs
 
-_ACTIONS_AT: Final = re.compile(r"(?:^|[,\s])actions:")
-_EXTRA_INFO: Final = re.compile(r"[,\s]+dp-extra-info:")
+_ACTIONS: Final = "actions:"
+_EXTRA: Final = "dp-extra-info:"
+_ACTIONS_AT: Final = re.compile(rf"(?:^|[,\s]){_ACTIONS}")
+_EXTRA_INFO: Final = re.compile(rf"[,\s]+{_EXTRA}")
 _HEX: Final = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]*")
 _REPORTED: Final = frozenset({"packets", "bytes", "used", "flags", "offloaded", "dp"})
+_MOST_LISTS: Final = 1024
+_MOST_CHARACTERS: Final = 1000
+_known_lists: Final[dict[str, Actions]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +84,32 @@ def parse_actions(text: str, port_number: PortNumber | None = None) -> Actions:
 def parse_dump_line(text: str, port_number: PortNumber | None = None) -> tuple[ParsedFlow, Actions]:
     """A line of dump-flows: the flow and, behind `actions:`, its actions.  Statistics are skipped."""
     parser = KeyParser(text, port_number, skip=_REPORTED)
-    found = _ACTIONS_AT.search(text)
+    found = _ACTIONS_AT.search(text, max(text.find(_ACTIONS) - 1, 0))
     if found is None:
         raise parser.error("expected actions:", len(text.rstrip()))
-    extra = _EXTRA_INFO.search(text, found.end())
+    extra = _EXTRA_INFO.search(text, found.end()) if _EXTRA in text else None
     end = len(text) if extra is None else extra.start()
-    actions = ActionParser(text, found.end(), end, port_number).read()
-    return _flow(parser, found.start()), actions
+    return _flow(parser, found.start()), _actions(text, found.end(), end, port_number)
+
+
+def _actions(text: str, start: int, end: int, port_number: PortNumber | None) -> Actions:
+    """The action list there.  Many flows have the same one: lists that name no port are read once."""
+    written = text[start:end]
+    actions = _known_lists.get(written)
+    if actions is not None:
+        return actions
+    asked = []
+
+    def number(name: str) -> int | None:
+        asked.append(name)
+        return None if port_number is None else port_number(name)
+
+    actions = ActionParser(text, start, end, None if port_number is None else number).read()
+    if not asked and len(written) <= _MOST_CHARACTERS:
+        if len(_known_lists) >= _MOST_LISTS:
+            _known_lists.clear()
+        _known_lists[written] = actions
+    return actions
 
 
 def _flow(parser: KeyParser, end: int) -> ParsedFlow:

@@ -108,8 +108,10 @@ class Written:
             _plans[self.shape] = self._plan(match, attrs)
 
     def _plan(self, match: Match, attrs: KeyAttrs) -> _Plan | None:
+        if _has_superfluous(match.key, attrs):
+            return None
         sinks = self._sinks()
-        if sinks is None or _has_superfluous(match.key, attrs):
+        if sinks is None:
             return None
         values = 0
         for sink in sinks:
@@ -151,9 +153,8 @@ _PASS: Final = _Sink(lambda _: 0, 0, 0, 0, 0)
 
 def _has_superfluous(key: FlowKey, attrs: KeyAttrs) -> bool:
     """Whether there are sections that this kind of packet has not, and that may share leaves with others."""
-    used = {*attrs.sections}
-    while attrs.encap is not None:
-        attrs = attrs.encap
-        used.update(attrs.sections)
+    if any(level.tunnel or level.nsh for level in attrs.levels()):
+        return True
+    used = {name for level in attrs.levels() for name in level.sections}
     upper = sections_of(key["eth_type"], key["ip_proto"], key["ip_frag"], key["tp_src"])
     return not used <= {*_SINGLES, "eth", "eth_type", "vlan", *upper}

@@ -12,20 +12,19 @@ string, and for each blank in it the bytes of the key to fill in and how to show
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from ctl import abi, fields
 from ctl.fields import Field, Tag
 from ctl.flow import KEY_SIZE, Flow, FlowKey
+from ctl.outline import CATCH_ALL, METADATA, Outline, outline
 from ctl.text.show_actions import PortName, format_actions, port_text
 from ctl.text.values import ETH_802_2_RAW, TCP_LETTERS, Printer, printer
-from ctl.validate import ANY_PORT, TCI_PRESENT, TPIDS, sections_of
+from ctl.validate import ANY_PORT
 
-_METADATA: Final = ("recirc_id", "dp_hash", "skb_priority", "in_port", "skb_mark")
-_OPTIONAL: Final = frozenset({*_METADATA, "eth_type"})  # the others are printed when all wild, too
-_CATCH_ALL: Final = ("ipv4", "ipv6", "tcp", "tcp_flags", "nd")  # between them they name every byte above layer 2
+_OPTIONAL: Final = frozenset({*METADATA, "eth_type"})  # the others are printed when all wild, too
 _ANY_TYPE: Final = "eth_type(0xffff/0x0000)"  # what a layer 3 key needs in its place
 _ALL: Final = FlowKey(b"\xff" * KEY_SIZE)
 
@@ -40,48 +39,6 @@ _PLACE: Final = {row.leaf: _place(row.leaf) for row in (*fields.ROWS, *_TAG_ROWS
 _TYPE: Final = _PLACE["eth_type"]
 _PORT: Final = _PLACE["in_port"]
 _NO_PORT: Final = ANY_PORT.to_bytes(2, "little")
-_TCI: Final = _PLACE["vlan_tci"].start
-_CTCI: Final = _PLACE["cvlan_tci"].start
-_PROTO: Final = _PLACE["ip_proto"].start
-_FRAG: Final = _PLACE["ip_frag"].start
-_ICMP_TYPE: Final = _PLACE["tp_src"].stop - 1
-_L2: Final = _place("l2_kind").start
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """Which sections a key has, and the VLAN tag behind them with what stands in its encap."""
-
-    sections: tuple[str, ...]
-    tag: Tag | None = None
-    inner: Outline | None = None
-
-    @property
-    def levels(self) -> tuple[Outline, ...]:
-        """This and all that is inside of it."""
-        return (self,) if self.inner is None else (self, *self.inner.levels)
-
-
-def outline(key: FlowKey) -> Outline:
-    """The outline of a key."""
-    raw = key.raw
-    tags = 0
-    if raw[_TCI] & TCI_PRESENT >> 8:
-        tags = 2 if raw[_CTCI] & TCI_PRESENT >> 8 else 1
-    eth_type = int.from_bytes(raw[_TYPE], "big")
-    return _outline(raw[_L2], tags, eth_type, sections_of(eth_type, raw[_PROTO], raw[_FRAG], raw[_ICMP_TYPE]))
-
-
-@lru_cache(maxsize=1024)
-def _outline(l2_kind: int, tags: int, eth_type: int, upper: tuple[str, ...]) -> Outline:
-    front = (*_METADATA, *(("eth",) if l2_kind == abi.L2Kind.L2_ETHERNET else ()))
-    layout = Outline(("eth_type", *upper))
-    if l2_kind == abi.L2Kind.L2_ETHERNET and eth_type in TPIDS and tags < len(fields.TAGS):
-        truncated = Tag(fields.SECTIONS["eth_type"][0], fields.TAGS[tags].rows)
-        layout = Outline((), truncated, Outline(()))
-    for tag in reversed(fields.TAGS[:tags]):
-        layout = Outline((), tag, layout)
-    return replace(layout, sections=front + layout.sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +138,7 @@ def _concrete_plan(key: FlowKey, mask: FlowKey, layout: Outline, *, more: bool) 
     for leaf in named:
         left[_PLACE[leaf]] = bytes(_PLACE[leaf].stop - _PLACE[leaf].start)
     extra = []
-    for name in _CATCH_ALL:
+    for name in CATCH_ALL:
         places = [_PLACE[row.leaf] for row in fields.SECTIONS[name]]
         if name not in sections and any(any(left[place]) for place in places):
             extra.append(name)

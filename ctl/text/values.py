@@ -20,6 +20,7 @@ Printer = Callable[[bytes], str]
 
 TCP_FLAGS: Final = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]")
 TCP_LETTERS: Final = ("F", "S", "R", "P", ".", "U", "E", "C")
+CT_STATES: Final = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 FRAGS: Final = ("no", "first", "later")
 ETH_802_2_RAW: Final = b"\x00\x04"
 
@@ -32,12 +33,21 @@ OVS_ACTIONS: Final = frozenset({
 })  # fmt: skip
 
 _MOST_DIGITS: Final = 40
+_ALL32: Final = 0xFFFFFFFF
 _NUMBER: Final = re.compile(rf"0[xX][0-9a-fA-F]{{1,{_MOST_DIGITS}}}|0[0-7]{{0,{_MOST_DIGITS}}}")
 _PREFIX: Final = re.compile(r"[0-9]{1,3}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){5}")
 _SIGNED_FLAGS: Final = re.compile(r"(?:[+-][a-z0-9\[\]]+)+")
 _SIGNED_FLAG: Final = re.compile(r"([+-])([a-z0-9\[\]]+)")
-_FLAG_BIT: Final = {name: 1 << bit for bit, name in enumerate(TCP_FLAGS)}
+_BITS_OF: Final = {
+    Format.TCP_FLAGS: {name: 1 << bit for bit, name in enumerate(TCP_FLAGS)},
+    Format.CT_STATE: {name: 1 << bit for bit, name in enumerate(CT_STATES)},
+}
+FLAG_FORMATS: Final = frozenset(_BITS_OF)
+_EXPECTED: Final = {
+    Format.TCP_FLAGS: f"TCP flags ({' '.join(TCP_FLAGS[:9])})",
+    Format.CT_STATE: f"states of a connection ({' '.join(CT_STATES)})",
+}
 
 
 def read_number(word: str) -> int:
@@ -87,28 +97,50 @@ def _read_frag(word: str) -> int:
     raise ValueError("expected no, first or later")
 
 
-def _read_flags(word: str) -> int:
-    if word[:1].isdigit():
-        return read_number(word)
-    value = 0
-    for name in word.split("|"):
-        value |= _flag_bit(name)
+def _flags_reader(kind: Format) -> Reader:
+    """Reads a number, or names with | between them; numbers among them, too."""
+
+    def read(word: str) -> int:
+        value = 0
+        for part in word.split("|"):
+            value |= read_number(part) if part[:1].isdigit() else _flag_bit(kind, part)
+        return value
+
+    return read
+
+
+def _read_ct_state(word: str) -> int:
+    return _known_states(_flags_reader(Format.CT_STATE)(word))
+
+
+def _read_ct_state_mask(word: str) -> int:
+    mask = read_number(word)
+    return mask if mask == _ALL32 else _known_states(mask)
+
+
+def _known_states(value: int) -> int:
+    """A state has 32 bits, of which these mean something (15)."""
+    if value >> len(CT_STATES):
+        raise ValueError(f"{value:#x} has bits without a name, expected {_EXPECTED[Format.CT_STATE]}")
     return value
 
 
-def _flag_bit(name: str) -> int:
-    if name not in _FLAG_BIT:
-        raise ValueError(f"expected TCP flags ({' '.join(TCP_FLAGS[:9])}), + and - before them for a mask")
-    return _FLAG_BIT[name]
+def _flag_bit(kind: Format, name: str) -> int:
+    if name not in _BITS_OF[kind]:
+        raise ValueError(f"expected {_EXPECTED[kind]}, + and - before them for a mask")
+    return _BITS_OF[kind][name]
 
 
-def read_signed_flags(word: str) -> tuple[int, int]:
-    """Value and mask of `+syn-ack`."""
+def read_signed_flags(kind: Format, word: str) -> tuple[int, int]:
+    """Value and mask of `+syn-ack` or `+trk-inv`."""
     if _SIGNED_FLAGS.fullmatch(word) is None:
-        raise ValueError("expected + or - and a flag, such as +syn-ack")
+        example = "+syn-ack" if kind is Format.TCP_FLAGS else "+trk-inv"
+        raise ValueError(f"expected + or - and a flag, such as {example}")
     value = mask = 0
     for sign, name in _SIGNED_FLAG.findall(word):
-        bit = _flag_bit(name)
+        bit = _flag_bit(kind, name)
+        if mask & bit:
+            raise ValueError(f"{name} is given twice")
         mask |= bit
         value |= bit if sign == "+" else 0
     return value, mask
@@ -122,14 +154,17 @@ VALUE_READERS: Final[dict[Format, Reader]] = {
     Format.IPV4: read_ipv4,
     Format.IPV6: read_ipv6,
     Format.FRAG: _read_frag,
-    Format.TCP_FLAGS: _read_flags,
+    Format.TCP_FLAGS: _flags_reader(Format.TCP_FLAGS),
     Format.PORT: read_number,
+    Format.CT_STATE: _read_ct_state,
+    Format.PREFIXED: read_number,
 }
 MASK_READERS: Final[dict[Format, Reader]] = VALUE_READERS | {
     Format.IPV4: _read_prefix_or(read_ipv4, 32),
     Format.IPV6: _read_prefix_or(read_ipv6, 128),
     Format.FRAG: read_number,
     Format.TCP_FLAGS: read_number,
+    Format.CT_STATE: _read_ct_state_mask,
 }
 
 
@@ -154,8 +189,8 @@ def _frag(value: int) -> str:
     return FRAGS[value] if value < len(FRAGS) else str(value)
 
 
-def _flags(value: int) -> str:
-    return "|".join(name for name, bit in _FLAG_BIT.items() if value & bit) or "0"
+def _flags_shower(kind: Format) -> Callable[[int], str]:
+    return lambda value: "|".join(name for name, bit in _BITS_OF[kind].items() if value & bit) or "0"
 
 
 _VALUE: Final[dict[Format, Callable[[int], str]]] = {
@@ -166,10 +201,16 @@ _VALUE: Final[dict[Format, Callable[[int], str]]] = {
     Format.IPV4: _ipv4,
     Format.IPV6: _ipv6,
     Format.FRAG: _frag,
-    Format.TCP_FLAGS: _flags,
+    Format.TCP_FLAGS: _flags_shower(Format.TCP_FLAGS),
     Format.PORT: str,
+    Format.CT_STATE: _flags_shower(Format.CT_STATE),
+    Format.PREFIXED: hex,
 }
-_MASK: Final = _VALUE | dict.fromkeys((Format.DEC, Format.FRAG, Format.TCP_FLAGS, Format.PORT), hexadecimal)
+_MASK: Final = (
+    _VALUE
+    | dict.fromkeys((Format.DEC, Format.FRAG, Format.TCP_FLAGS, Format.PORT, Format.CT_STATE), hexadecimal)
+    | {Format.PREFIXED: "0x{:08x}".format}
+)
 
 # The usual ways straight from the bytes, without a number between.
 _FROM_BYTES: Final[dict[Format, Printer]] = {
@@ -239,12 +280,11 @@ def _port_printer(mask: int, row: Field) -> Printer:
 
 
 def _signed_flags_printer(mask: int) -> Printer:
-    bits = [(bit, name) for name, bit in _FLAG_BIT.items() if mask & bit]
+    return lambda raw: signed_flags_text(Format.TCP_FLAGS, int.from_bytes(raw, "big"), mask)
 
-    def show(raw: bytes) -> str:
-        value = int.from_bytes(raw, "big")
-        if value & ~mask:
-            return f"{hexadecimal(value)}/{hexadecimal(mask)}"
-        return "".join(("+" if value & bit else "-") + name for bit, name in bits)
 
-    return show
+def signed_flags_text(kind: Format, value: int, mask: int) -> str:
+    """`+syn-ack`; numbers when the value has bits outside the mask."""
+    if value & ~mask:
+        return f"{hexadecimal(value)}/{hexadecimal(mask)}"
+    return "".join(("+" if value & bit else "-") + name for name, bit in _BITS_OF[kind].items() if mask & bit)

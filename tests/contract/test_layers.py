@@ -27,6 +27,7 @@ ROOMS = [
     "ctl.validate_ct",
     "ctl.validate_actions",
     "ctl.placement",
+    "ctl.outline",
     "ctl.text",
     "ctl.jsonout",
     "ctl.datapath",

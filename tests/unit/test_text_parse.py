@@ -339,3 +339,13 @@ def test_plans_are_few():
 def test_values_without_rules_are_rows():
     names = {row.name or row.section for row in fields.ROWS}
     assert {*shapes._SINGLES, *shapes._SUBS, *shapes._ARP_ND} <= names
+
+
+def test_lists_with_port_names_are_read_for_each_reader():
+    line = "in_port(1),eth(), actions:{},1"
+    for number in (2, 3):
+        assert parse_dump_line(line.format("uplink"), {"uplink": number}.get)[1] == (Output(number), Output(1))
+        assert parse_dump_line(line.format(number))[1] == (Output(number), Output(1))
+    with pytest.raises(FlowSyntaxError) as caught:
+        parse_dump_line(line.format("uplink"))
+    assert caught.value.pos == line.index("{")
