@@ -33,6 +33,7 @@ ROOMS = [
     "ctl.datapath",
     "ctl.identity",
     "ctl.requests",
+    "ctl.codec",
     "ctl.packet",
     "ctl.rewrite",
     "ctl.execute",
