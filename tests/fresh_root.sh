@@ -70,7 +70,7 @@ inside() {
 		IFS='
 '
 		# shellcheck disable=SC2086 # one setting a line
-		exec env -i $passed HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+		exec env --default-signal=INT -i $passed HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 	)
 }
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from ctl.codec.nla import Attribute, by_number, nest, pack, pack_uint
 from ctl.codec.numbers import TunnelAttr, VxlanExt
+from ctl.errors import FlowInvalid
 from ctl.headers import GeneveOption, Tunnel, TunnelFlag
 
 # The numbers of a tunnel by attribute: field and size.  All stand in network order.
@@ -49,6 +50,7 @@ _GENEVE_MOST: Final = 255  # octets of all options
 # struct erspan_metadata: version; then an index of four octets, or a timestamp of four, a group of two, and
 # bits: the lowest two of an octet are hwid's upper ones; of the next, the upper four are its lower ones, 8 is dir.
 _ERSPAN: Final = struct.Struct("=I8s")
+_HWID: Final = 0x3F  # the largest hardware id
 _ERSPAN_VERSIONS: Final = (1, 2)
 _GTPU: Final = struct.Struct("BB")  # flags, message type
 _ALL8: Final = 0xFF
@@ -82,8 +84,8 @@ def _encode_options(tunnel: Tunnel, *, is_mask: bool) -> list[bytes]:
     if tunnel.geneve:
         options = b"".join(_encode_geneve(option, is_mask=is_mask) for option in tunnel.geneve)
         parts.append(pack(TunnelAttr.GENEVE_OPTS, options))
-    if tunnel.erspan_ver:
-        parts.append(pack(TunnelAttr.ERSPAN_OPTS, _encode_erspan(tunnel)))
+    if tunnel.erspan_ver or tunnel.erspan_idx or tunnel.erspan_dir or tunnel.erspan_hwid:
+        parts.append(pack(TunnelAttr.ERSPAN_OPTS, _encode_erspan(tunnel, is_mask=is_mask)))
     if tunnel.gtpu_flags or tunnel.gtpu_msgtype:
         parts.append(pack(TunnelAttr.GTPU_OPTS, _GTPU.pack(tunnel.gtpu_flags, tunnel.gtpu_msgtype)))
     return parts
@@ -94,9 +96,12 @@ def _encode_geneve(option: GeneveOption, *, is_mask: bool) -> bytes:
     return _GENEVE.pack(option.cls, option.type, units) + option.data
 
 
-def _encode_erspan(tunnel: Tunnel) -> bytes:
-    """Version 1 says an index, version 2 a direction and a hardware id; in different octets."""
-    upper, lower = tunnel.erspan_hwid >> 4, (tunnel.erspan_hwid & 0xF) << 4 | tunnel.erspan_dir << 3
+def _encode_erspan(tunnel: Tunnel, *, is_mask: bool) -> bytes:
+    """Version 1 says an index, version 2 a direction and a hardware id of 6 bits; in different octets."""
+    if not is_mask and (tunnel.erspan_dir > 1 or tunnel.erspan_hwid > _HWID):
+        raise FlowInvalid(f"erspan has a dir of 0 or 1, and a hwid of at most {_HWID}", "tunnel erspan")
+    direction, hwid = tunnel.erspan_dir & 1, tunnel.erspan_hwid & _HWID
+    upper, lower = hwid >> 4, (hwid & 0xF) << 4 | direction << 3
     return _ERSPAN.pack(tunnel.erspan_ver, tunnel.erspan_idx.to_bytes(4, "big") + bytes((0, 0, upper, lower)))
 
 
@@ -147,11 +152,14 @@ def _decode_erspan(option: Attribute, *, is_mask: bool) -> dict[str, int]:
     version, rest = _ERSPAN.unpack(option.sized("tunnel erspan", _ERSPAN.size))
     if not is_mask and version not in _ERSPAN_VERSIONS:
         raise option.refused("tunnel erspan", f"version {version} is unknown", "1 and 2 are known")
+    direction, hwid = rest[7] >> 3 & 1, (rest[6] & 3) << 4 | rest[7] >> 4
+    if is_mask:  # what is exact here is exact in the text, whose masks have eight bits
+        direction, hwid = direction * _ALL8, _ALL8 if hwid == _HWID else hwid
     return {
         "erspan_ver": version & _ALL8,
         "erspan_idx": int.from_bytes(rest[:4], "big"),
-        "erspan_dir": rest[7] >> 3 & 1,
-        "erspan_hwid": (rest[6] & 3) << 4 | rest[7] >> 4,
+        "erspan_dir": direction,
+        "erspan_hwid": hwid,
     }
 
 

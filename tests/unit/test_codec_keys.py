@@ -18,6 +18,7 @@ from ctl.text import parse_flow
 from ctl.text.grammar import KeyParser
 from ctl.validate import match_from_attrs
 from tests.unit import strategies
+from tests.unit.attr_strategies import any_attrs
 from tests.unit.codec_vectors import KEYS, NOT_HELD
 
 ANY = KeyAttrs()
@@ -94,6 +95,34 @@ def test_a_tunnel_and_a_service_header_are_nested():
 def test_a_tunnel_in_a_mask_alone_says_which_flags_are_looked_at():
     # As OVS sends it when the key has no tunnel.
     assert decode_mask(octets("0800 1000 0400 0600"), ANY).tunnel == Tunnel(flags=TunnelFlag.CSUM)
+
+
+def test_a_mask_of_an_erspan_header_is_exact_where_its_bits_are():
+    key = KeyAttrs(tunnel=Tunnel(ttl=1, erspan_ver=2, erspan_dir=1, erspan_hwid=0x2A))
+    for hwid, wire in ((0xFF, "03 f8"), (0x0F, "00 f8")):
+        mask = KeyAttrs(tunnel=Tunnel(erspan_dir=0xFF, erspan_hwid=hwid))
+        sent = encode_mask(mask)
+        assert sent.endswith(octets(f"00000000 00000000 0000 {wire}"))
+        assert decode_mask(sent, key) == mask
+
+
+@pytest.mark.parametrize(
+    "beyond", [Tunnel(ttl=1, erspan_ver=2, erspan_dir=2), Tunnel(ttl=1, erspan_ver=2, erspan_hwid=64)]
+)
+def test_an_erspan_header_that_has_no_room_for_its_numbers_is_refused(beyond):
+    with pytest.raises(FlowInvalid, match="at most 63"):
+        encode_key(KeyAttrs(tunnel=beyond))
+
+
+@given(any_attrs())
+def test_attributes_that_no_rule_allows_come_back_too(drawn):
+    back, refused = None, ""
+    try:
+        back = decode_key(encode_key(drawn.key), userspace=True)
+    except FlowInvalid as e:
+        refused = e.attribute
+    # Options of two kinds, a direction of 2, a third tag.
+    assert back == drawn.key or refused in ("tunnel", "tunnel erspan", "encap")
 
 
 @given(strategies.attrs())
