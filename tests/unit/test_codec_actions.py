@@ -231,6 +231,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.conformance("A19.unknown")
 @pytest.mark.parametrize(("wire", "attribute", "why"), REFUSED)
 def test_what_is_no_action_is_refused_by_name_and_place(wire, attribute, why):
     with pytest.raises(FlowInvalid, match=re.escape(why)) as caught:

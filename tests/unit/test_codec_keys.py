@@ -11,6 +11,8 @@ from ctl import fields
 from ctl.attrs import KeyAttrs
 from ctl.codec import decode_key, decode_mask, encode_key, encode_mask, key_attrs, mask_attrs
 from ctl.codec.layouts import LAYOUTS
+from ctl.codec.nla import nest, pack
+from ctl.codec.numbers import KeyAttr, NshAttr
 from ctl.errors import FlowInvalid
 from ctl.flow import Match
 from ctl.headers import GeneveOption, Nsh, Tunnel, TunnelFlag
@@ -265,6 +267,44 @@ def test_a_list_that_is_none_is_refused_by_name_and_place(wire, attribute, why):
         decode_key(octets(wire))
     assert caught.value.attribute == attribute
     assert "\n" not in str(caught.value)
+
+
+NSH_BASE = "0c00 0100 00 3f {mdtype} 01 00000000"
+
+
+def service_header(mdtype, *contexts):
+    """The octets of a key with a service header and these attributes of context."""
+    inner = octets(NSH_BASE.format(mdtype=f"{mdtype:02x}")) + b"".join(
+        pack(number, context) for number, context in contexts
+    )
+    return nest(KeyAttr.NSH, inner)
+
+
+@pytest.mark.conformance("A17.16")
+@pytest.mark.parametrize(
+    ("mdtype", "number", "context"),
+    [(1, NshAttr.MD1, bytes(16)), (2, NshAttr.MD2, bytes(4)), (2, NshAttr.MD2, bytes(248))],
+)
+def test_a_service_header_with_the_context_of_its_kind_is_accepted(mdtype, number, context):
+    header = decode_key(service_header(mdtype, (number, context))).nsh
+    assert (header.mdtype, header.context) == (mdtype, context)
+
+
+@pytest.mark.conformance("A17.16")
+@pytest.mark.parametrize(
+    ("mdtype", "contexts", "why"),
+    [
+        (1, [(NshAttr.MD1, bytes(12))], "nsh md1: has 12 octets"),
+        (2, [(NshAttr.MD1, bytes(16))], "nsh md1: does not go with mdtype 2"),
+        (1, [(NshAttr.MD2, bytes(16))], "nsh md2: does not go with mdtype 1"),
+        (2, [(NshAttr.MD2, b"")], "nsh md2: has 0 octets"),
+        (2, [(NshAttr.MD2, bytes(252))], "nsh md2: has 252 octets"),
+        (1, [(NshAttr.MD1, bytes(16)), (NshAttr.MD2, bytes(16))], "md1 and md2 exclude each other"),
+    ],
+)
+def test_a_service_header_with_another_context_is_refused(mdtype, contexts, why):
+    with pytest.raises(FlowInvalid, match=re.escape(why)):
+        decode_key(service_header(mdtype, *contexts))
 
 
 @given(st.binary(max_size=64))
