@@ -256,6 +256,11 @@ INLINE void act_begin(struct scratch *s, const struct flow_record *flow)
 	s->units_end = s->unit + (s->actions >> ACTIONS_UNITS_SHIFT & 0xffff);
 	s->cut = 0;
 	s->copies = 0;
+}
+
+/* What only a list of several actions needs. */
+INLINE void act_begin_list(struct scratch *s)
+{
 	s->probability = 0;
 	s->depth = 0;
 	s->at_end = DROP_ACTION;

@@ -35,6 +35,7 @@ INLINE struct verdict dp_act(hook_ctx *ctx, struct scratch *s)
 		return act_drop(DROP_ACTION);
 	if (likely(unit && unit->type == ACTION_OUTPUT && s->unit + 1 == s->units_end))
 		return act_output(ctx, s, unit->arg);
+	act_begin_list(s);
 	hook_call(ctx, PROGRAM_ACTIONS);
 	return act_drop(DROP_INTERNAL);
 }

@@ -70,6 +70,7 @@ class Pair:
         self.kernel.flow_flush()
         self.model = ModelDatapath(self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS, draw=lambda: self._luck)
         self.luck(0)
+        self._samples.read()  # what a case that was given up had left there
         for number in (0, *PORTS):
             self.model.add_port(number)
         self._before = counters(self.kernel)

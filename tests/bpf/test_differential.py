@@ -44,7 +44,7 @@ def test_same_changes_of_a_frame(both, steps):
     play(both, steps)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=copied())
 def test_same_copies_of_a_frame(both, steps):
     play(both, steps)

@@ -107,6 +107,19 @@ def test_two_arrive(lab, add, name):
     assert both_copies(lab, at_h2, at_h3) == [(COUNT, 0, 0, COUNT)] * 2
 
 
+def test_the_text_of_a_flow_says_where_its_lists_run(lab):
+    lab("del-flows")
+    for actions, dp, reason in (
+        ("clone(push_vlan(vid=7,pcp=0),3),2", "tc", "clone changes a copy"),
+        ("check_pkt_len(size=1000,gt(drop),le(push_vlan(vid=7,pcp=0),2))", "xdp", None),
+    ):
+        lab("add-flow", f"ufid:0x01,{ANY}", actions)
+        row = lab.flow("ufid:0x01")
+        assert (row["dp"], row["dp_reason"]) == (dp, reason)
+        assert lab("get-flow", "ufid:0x01").lines[0].endswith(f"actions:{actions}")
+        lab("del-flows")
+
+
 def test_samples_are_of_the_packets_as_they_then_are(lab, datapath, add):
     add(ANY, TAG, Psample(7, b"cookie"), Sample(ALWAYS, (Trunc(20), Psample(8))), Output(2))
     with SampleReader(datapath) as reader:
