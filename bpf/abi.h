@@ -22,6 +22,7 @@ enum dp_limit {
 	PORT_PROBES = 8,		/* places in it where a device can stand */
 	DP_MAX_PORTS = 1024,		/* port numbers 0 .. 1023; 0 is the local port */
 	DP_MAX_MASKS = 256,		/* most that the program's search loop can cover */
+	DP_MAX_METERS = 4096,		/* meter numbers 0 .. 4095 */
 	TCP_FLAG_BYTES = 8,		/* the flags that statistics keep, one byte each */
 };
 
@@ -133,6 +134,40 @@ struct port_stats {
 	__u64 tx_packets;
 	__u64 tx_bytes;
 	__u64 rx_dropped;		/* dropped by the program, counted where they came in */
+};
+
+#ifndef __KERNEL__			/* BCC's own headers have it */
+struct bpf_spin_lock {
+	__u32 val;
+};
+#endif
+
+/*
+ * A meter: a bucket of tokens with one band, which drops.  Written whole under its lock, by userspace
+ * (BPF_F_LOCK) when it is set and by the program with each packet.  rate 0: there is no such meter.
+ */
+struct meter_record {
+	struct bpf_spin_lock lock;
+	__u32 rate;			/* tokens for each millisecond: kbit/s, or packets/s */
+	__u64 capacity;			/* tokens in a full bucket: bits, or thousandths of a packet */
+	__u64 tokens;			/* that are in it */
+	__u64 time_ms;			/* CLOCK_MONOTONIC up to which it has been refilled */
+	__u64 fill_ms;			/* in which an empty bucket becomes full, rounded up */
+	__u32 burst;			/* kbit, or packets; kept for the reader */
+	__u32 kbps;			/* 1: a packet takes its bits, 0: it takes 1000 */
+	__u64 base_packets;		/* the counters at the last CLEAR, kept for the reader */
+	__u64 base_bytes;
+	__u64 base_exceeded_packets;
+	__u64 base_exceeded_bytes;
+};
+
+/* What a meter has counted since the datapath was made.  Written by the program, under the meter's lock. */
+struct meter_counters {
+	__u64 packets;
+	__u64 bytes;
+	__u64 exceeded_packets;		/* those of them that were too many */
+	__u64 exceeded_bytes;
+	__u64 used_ms;			/* CLOCK_MONOTONIC of the last packet */
 };
 
 /* A place in the table of ports by ifindex; ifindex 0: nobody's. */
@@ -388,6 +423,8 @@ enum map_id {
 	MAP_TC_PORTS = 21,		/* as MAP_PORTS, which belongs to the XDP hook */
 	MAP_SAMPLES = 22,
 	MAP_NESTED_COPIES = 23,
+	MAP_METERS = 24,
+	MAP_METER_COUNTERS = 25,
 };
 
 ABI_ASSERT(sizeof(struct flow_record) == 128);
@@ -399,6 +436,8 @@ ABI_ASSERT(sizeof(((struct scratch *)0)->nests) == NESTING_MAX * sizeof(struct n
 ABI_ASSERT(sizeof(((struct dp_control *)0)->free_units) == 12 * sizeof(__u32) && ACTION_UNITS_MAX == 1 << 11);
 ABI_ASSERT(sizeof(((struct sample *)0)->cookie) == COOKIE_MAX && COOKIE_MAX == sizeof(struct action_unit));
 ABI_ASSERT(sizeof(struct port_info) % 8 == 0); /* as the elements of a mapped array lie */
+ABI_ASSERT(sizeof(struct meter_record) == 80);
+ABI_ASSERT(sizeof(struct meter_counters) == 40);
 ABI_ASSERT(sizeof(((struct upcall *)0)->userdata) == USERDATA_MAX);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->ufid) == UFID_MAX_OCTETS);
 ABI_ASSERT(sizeof(((struct flow_record *)0)->tcp_flags) == TCP_FLAG_BYTES);

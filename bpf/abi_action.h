@@ -55,7 +55,7 @@ enum action_type {
 	ACTION_CLONE = 22,		/* wide: enum nested_bits; a list */
 	ACTION_CHECK_PKT_LEN = 23,	/* arg: bytes; wide: enum nested_bits; lists for more than these, and for others */
 	ACTION_DEC_TTL = 24,		/* wide: enum nested_bits; a list for the packet that has no TTL left */
-	ACTION_METER = 25,
+	ACTION_METER = 25,		/* arg: meter number */
 	ACTION_PSAMPLE = 26,		/* arg: group; wide: bytes of cookie; operand: cookie */
 };
 

@@ -17,6 +17,7 @@
 #include "hash.h"
 #include "loop.h"
 #include "maps.h"
+#include "meter.h"
 #include "upcall.h"
 
 enum { NO_PORT = DP_MAX_PORTS };	/* for a packet that was not sent */
@@ -343,6 +344,9 @@ INLINE struct verdict act_execute(hook_ctx *ctx, struct scratch *s, struct dp_st
 			break;
 		case ACTION_USERSPACE:
 			act_userspace(ctx, s, unit, dp);
+			break;
+		case ACTION_METER:
+			dropped = meter_exceeded(unit->arg, hook_size(ctx)) ? DROP_METER : DROP_NONE;
 			break;
 		case ACTION_PSAMPLE:
 			act_psample(ctx, s, unit, dp);

@@ -29,8 +29,11 @@
  *	upcall_buffer	0 -> upcall_buffer		program	  program	-
  *	samples		ring of sample			program	  userspace	the sample is lost and counted
  *	nested_copies	place -> nested_copy		program	  program	the oldest copy is lost and counted
+ *	meters		number -> meter_record		both	  both		numbers end at 4095
+ *	meter_counters	number -> meter_counters	program	  userspace	as meters
  *
- * records, tails, masks, actions, control and the free lists are mapped into userspace's memory.
+ * records, tails, masks, actions, control, the free lists and meter_counters are mapped into userspace's memory;
+ * meters cannot be, for each has a lock.
  */
 #ifndef UFID_MAPS_H
 #define UFID_MAPS_H

@@ -130,6 +130,7 @@ class DpLimit(IntEnum):
     PORT_PROBES = 8
     DP_MAX_PORTS = 1024
     DP_MAX_MASKS = 256
+    DP_MAX_METERS = 4096
     TCP_FLAG_BYTES = 8
 
 
@@ -234,6 +235,8 @@ class MapId(IntEnum):
     MAP_TC_PORTS = 21
     MAP_SAMPLES = 22
     MAP_NESTED_COPIES = 23
+    MAP_METERS = 24
+    MAP_METER_COUNTERS = 25
 
 
 class ActionUnit(Structure):
@@ -603,6 +606,45 @@ class PortStats(Structure):
     )
 
 
+class BpfSpinLock(Structure):
+    """struct bpf_spin_lock: 4 bytes."""
+
+    _fields_ = (
+        ("val", c_uint32),
+    )
+
+
+class MeterRecord(Structure):
+    """struct meter_record: 80 bytes."""
+
+    _fields_ = (
+        ("lock", BpfSpinLock),
+        ("rate", c_uint32),
+        ("capacity", c_uint64),
+        ("tokens", c_uint64),
+        ("time_ms", c_uint64),
+        ("fill_ms", c_uint64),
+        ("burst", c_uint32),
+        ("kbps", c_uint32),
+        ("base_packets", c_uint64),
+        ("base_bytes", c_uint64),
+        ("base_exceeded_packets", c_uint64),
+        ("base_exceeded_bytes", c_uint64),
+    )
+
+
+class MeterCounters(Structure):
+    """struct meter_counters: 40 bytes."""
+
+    _fields_ = (
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+        ("exceeded_packets", c_uint64),
+        ("exceeded_bytes", c_uint64),
+        ("used_ms", c_uint64),
+    )
+
+
 class PortPlace(Structure):
     """struct port_place: 8 bytes."""
 
@@ -911,23 +953,26 @@ BTF_IDS: Final[dict[str, int]] = {
     "mask_entry": 107,
     "dp_stats": 111,
     "port_stats": 116,
-    "port_place": 120,
-    "port_info": 124,
-    "dp_control": 129,
-    "dp_meta": 134,
-    "layout": 139,
-    "nest": 143,
-    "scratch": 147,
-    "hand_over": 154,
-    "copy_note": 158,
-    "nested_copy": 162,
-    "upcall": 166,
-    "sample": 171,
-    "upcall_buffer": 175,
+    "bpf_spin_lock": 120,
+    "meter_record": 124,
+    "meter_counters": 128,
+    "port_place": 132,
+    "port_info": 136,
+    "dp_control": 141,
+    "dp_meta": 146,
+    "layout": 151,
+    "nest": 155,
+    "scratch": 159,
+    "hand_over": 166,
+    "copy_note": 170,
+    "nested_copy": 174,
+    "upcall": 178,
+    "sample": 183,
+    "upcall_buffer": 187,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0xd7e9ff46
+LAYOUT: Final = 0x8dbe4b34

@@ -21,6 +21,7 @@ from ctl.abi import ActionLimit
 from ctl.action import NOT_EXECUTED, Actions, AddMpls, Userspace, walk
 from ctl.errors import Exists, FlowInvalid, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match, TerseFlow
+from ctl.meter import Meter
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
 
@@ -188,6 +189,29 @@ class Datapath(Protocol):
         """Likewise names and statistics alone, for which neither masks nor actions are looked at."""
         ...
 
+    def meter_set(self, meter: Meter, *, clear: bool = False) -> Meter | None:
+        """Make a meter, or replace one (OVS: METER_SET).  Its bucket is full.  ``meter.stats`` is not looked at.
+
+        The statistics of one that is replaced go on, with ``clear`` from zero.  Returns that one, with its
+        statistics from before; None when there was none.  UsageError for a meter that cannot be.
+        """
+        ...
+
+    def meter_get(self, number: int) -> Meter:
+        """The meter of that number.  NotFound."""
+        ...
+
+    def meter_del(self, number: int) -> Meter:
+        """Remove a meter; flows that name it let all pass.  Returns it with its final statistics.
+
+        NotFound, where the OVS kernel datapath says nothing.
+        """
+        ...
+
+    def meters(self) -> list[Meter]:
+        """Every meter, in the order of their numbers."""
+        ...
+
 
 # --- refusals ----------------------------------------------------------------------------------------
 
@@ -224,6 +248,11 @@ def no_flow(datapath: str, who: FlowId) -> NotFound:
         f"{datapath} has no flow {name}",
         "a flow that has a UFID is found by that alone; ctl dump-flows lists them",
     )
+
+
+def no_meter(datapath: str, number: int) -> NotFound:
+    """There is no meter of that number."""
+    return NotFound(f"{datapath} has no meter {number}", "ctl get-meter lists them")
 
 
 def full(datapath: str, what: str, option: str) -> TableFull:

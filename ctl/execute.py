@@ -31,6 +31,7 @@ from ctl.action import (
     Drop,
     Hash,
     HashAlgorithm,
+    Meter,
     Output,
     PopMpls,
     PopVlan,
@@ -91,6 +92,7 @@ class Packet:
     ``upcalls`` is what userspace actions sent: the action and the frame as cut; ``samples`` what psample sent: the
     action, how many of 2^32 - 1 packets are chosen, and the frame as cut.  ``probability`` is that of the sample
     action whose list this is, 0 in none; ``draw`` gives a number of 32 bits at random.
+    ``exceeds`` asks a meter, by its number, whether a frame of that size is too many.
     """
 
     frame: bytes
@@ -106,6 +108,7 @@ class Packet:
     samples: list[tuple[Psample, int, bytes]] = field(default_factory=list)
     probability: int = 0
     draw: Callable[[], int] = lambda: random.getrandbits(32)
+    exceeds: Callable[[int, int], bool] = lambda _number, _size: False
     l3: int = field(init=False)
     l4: int | None = field(init=False)
     is_routed: bool = field(init=False)
@@ -189,6 +192,9 @@ def _execute_one(action: Action, packet: Packet) -> Outcome | None:  # noqa: C90
             rate = packet.probability or ALWAYS
             packet.samples.append((action, rate, packet.frame[: len(packet.frame) - packet.cut]))
             packet.cut = 0
+        case Meter(id=number):
+            if packet.exceeds(number, len(packet.frame)):
+                return Outcome(reason=DropReason.DROP_METER)
         case PushVlan() | PopVlan():
             _change_tags(action, packet)
         case PushMpls() | PopMpls() | AddMpls():

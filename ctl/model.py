@@ -29,11 +29,14 @@ from ctl.datapath import (
     check_set,
     full,
     no_flow,
+    no_meter,
 )
 from ctl.errors import Exists, NotFound, UsageError
 from ctl.execute import Nested, Outcome, Packet, Pass, execute
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match, TerseFlow
 from ctl.identity import to_update
+from ctl.meter import Bucket, Meter, MeterStats, check_meter, counted, take
+from ctl.meter import full as full_bucket
 from ctl.packet import extract
 from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
@@ -118,6 +121,8 @@ class ModelDatapath:
         self._hit = self._missed = self._lost = self._mask_hit = 0
         self._mtus: dict[int, int] = {}
         self._drops: dict[DropReason, int] = dict.fromkeys(_REASONS, 0)
+        self._meters: dict[int, Meter] = {}
+        self._buckets: dict[int, Bucket] = {}
 
     # --- ports -----------------------------------------------------------------------------------
 
@@ -258,6 +263,44 @@ class ModelDatapath:
         self._flows[self._flows.index(old)] = new
         return new
 
+    # --- meters ----------------------------------------------------------------------------------
+
+    def meter_set(self, meter: Meter, *, clear: bool = False) -> Meter | None:
+        """See `ctl.datapath.Datapath`."""
+        check_meter(meter)
+        old = self._meters.get(meter.id)
+        self._meters[meter.id] = replace(meter, stats=old.stats if old and not clear else MeterStats())
+        self._buckets[meter.id] = full_bucket(meter.bands[0], self._now_ms())
+        return old
+
+    def meter_get(self, number: int) -> Meter:
+        """See `ctl.datapath.Datapath`."""
+        if number not in self._meters:
+            raise no_meter(self.name, number)
+        return self._meters[number]
+
+    def meter_del(self, number: int) -> Meter:
+        """See `ctl.datapath.Datapath`."""
+        old = self.meter_get(number)
+        del self._meters[number], self._buckets[number]
+        return old
+
+    def meters(self) -> list[Meter]:
+        """See `ctl.datapath.Datapath`."""
+        return [self._meters[number] for number in sorted(self._meters)]
+
+    def _exceeds(self, number: int, size: int) -> bool:
+        """A packet comes to a meter: whether it is too many.  No meter has no limit."""
+        meter = self._meters.get(number)
+        if meter is None:
+            return False
+        self._buckets[number], exceeded = take(meter, self._buckets[number], self._now_ms(), size)
+        self._meters[number] = replace(meter, stats=counted(meter.stats, self._now_ms(), size, exceeded=exceeded))
+        return exceeded
+
+    def _now_ms(self) -> int:
+        return self._clock() // 1_000_000
+
     # --- packets ---------------------------------------------------------------------------------
 
     def process(self, frame: bytes, in_port: int) -> Verdict:
@@ -319,7 +362,7 @@ class ModelDatapath:
             return replace(so_far, reason=DropReason.DROP_MISS, key=key, flow=None), None
         self._hit += 1
         self._replace(flow, replace(flow, stats=self._accounted(flow.stats, len(so_far.frame), key["tcp_flags"])))
-        packet = Packet(now.frame, key, now.dp_hash, now.mark, now.priority, draw=self._draw)
+        packet = Packet(now.frame, key, now.dp_hash, now.mark, now.priority, draw=self._draw, exceeds=self._exceeds)
         return replace(so_far, key=key, flow=flow), Nested(flow.actions, packet)
 
     def _let_go(self, packet: Packet, passes: int, flow: Flow | None, in_port: int, waiting: deque[_Walk]) -> None:
@@ -376,7 +419,7 @@ class ModelDatapath:
         return FlowStats(
             packets=stats.packets + 1,
             bytes=stats.bytes + size,
-            used_ms=self._clock() // 1_000_000,
+            used_ms=self._now_ms(),
             tcp_flags=stats.tcp_flags | tcp_flags & 0xFF,
         )
 

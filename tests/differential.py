@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from hypothesis import reject
 from hypothesis import strategies as st
@@ -35,10 +35,13 @@ from ctl.action import (
     nested,
     walk,
 )
+from ctl.action import Meter as MeterAction
 from ctl.datapath import PortStats
 from ctl.errors import CtlError
-from ctl.flow import FlowKey, Match
+from ctl.flow import Flow, FlowKey, Match
+from ctl.kernel.meters import MeterTable
 from ctl.kernel.ring import SampleReader
+from ctl.meter import MAX_METERS, Band, Meter
 from ctl.model import ModelDatapath
 from ctl.packet import extract
 from ctl.ufid import Ufid
@@ -68,11 +71,15 @@ class Pair:
     def begin(self):
         """Empty both.  Counters of the kernel's go on, and are compared from here."""
         self.kernel.flow_flush()
-        self.model = ModelDatapath(self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS, draw=lambda: self._luck)
+        self.model = ModelDatapath(
+            self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS, clock=lambda: 1, draw=lambda: self._luck
+        )
         self.luck(0)
         self._samples.read()  # what a case that was given up had left there
         for number in (0, *PORTS):
             self.model.add_port(number)
+        for meter in self.kernel.meters():
+            self.kernel.meter_del(meter.id)
         self._before = counters(self.kernel)
 
     def luck(self, number):
@@ -102,6 +109,8 @@ class Pair:
         """One call of the `Datapath` protocol on both."""
         got, expected = (outcome(getattr(d, call), *arguments, **options) for d in (self.kernel, self.model))
         assert got == expected
+        if call == "meter_set":
+            stop_filling(self.kernel, arguments[0].id)
 
     def end(self):
         """All flows and counters."""
@@ -112,6 +121,7 @@ class Pair:
             for dump in (self.kernel.flow_dump_terse, self.kernel.flow_dump)
         )
         assert terse == full
+        assert [told(meter) for meter in self.kernel.meters()] == [told(meter) for meter in self.model.meters()]
         assert self._gained() == counters(self.model)
 
     def _gained(self):
@@ -221,10 +231,27 @@ def outcome(call, *arguments, **options):
 
 
 def told(flow):
-    """A flow without what the two need not agree on: the generation, and when it was hit."""
+    """A flow without what the two need not agree on: the generation, and when it was hit.  Likewise a meter."""
+    if not isinstance(flow, Flow):
+        return flow and replace(flow, stats=replace(flow.stats, used_ms=flow.stats.used_ms is not None))
     stats = (flow.stats.packets, flow.stats.bytes, flow.stats.used_ms is not None, flow.stats.tcp_flags)
     name = flow.ufid.octets if flow.ufid else b""
     return name, flow.match.key.raw, flow.match.mask.raw, flow.actions, stats
+
+
+def stop_filling(datapath, number):
+    """A meter's bucket gains nothing from now on, as the model's, whose clock stands still."""
+    if number < MAX_METERS and MeterTable(datapath.maps).get(number):
+        change_bucket(datapath, number, time_ms=1 << 62)
+
+
+def change_bucket(datapath, number, **members):
+    """Write members of a meter's record."""
+    table = MeterTable(datapath.maps)
+    record = table._record(number)
+    for name, value in members.items():
+        setattr(record, name, value)
+    table._write(number, record)
 
 
 def lookups(datapath):
@@ -304,6 +331,23 @@ class Luck:
         pair.luck(self.number)
 
 
+@dataclass(frozen=True)
+class SetMeter:
+    meter: Meter
+    clear: bool
+
+    def play(self, pair):
+        pair.control("meter_set", self.meter, clear=self.clear)
+
+
+@dataclass(frozen=True)
+class DeleteMeter:
+    number: int
+
+    def play(self, pair):
+        pair.control("meter_del", self.number)
+
+
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tun_ipv6_src"][0] and name != "mask_id"]
 UFIDS = [Ufid(octets) for octets in (b"\1", b"\1\0", bytes(16), b"\1" * 16)]
 plain = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
@@ -311,6 +355,13 @@ ends = st.sampled_from([Output(2), Output(2), Output(1), Output(4), Recirc(1), R
 recirculations = st.builds(Recirc, st.integers(1, 2))
 SHAPE = exact("eth_type", "ip_proto", "ip_frag", "l2_kind")
 FIRST_PASS = exact("eth_type", "ip_proto", "ip_frag", "l2_kind", "recirc_id")
+meter_ids = st.sampled_from([0, 0, 1, 4095, 4096, 0xFFFFFFFF])
+meters = st.builds(
+    Meter,
+    id=meter_ids,
+    kbps=st.booleans(),
+    bands=st.lists(st.builds(Band, rate=st.integers(0, 3), burst=st.integers(0, 2)), min_size=1, max_size=1).map(tuple),
+)
 edits = st.one_of(
     st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF).map(lambda tci: tci | 0x1000)),
     st.just(PopVlan()),
@@ -318,6 +369,7 @@ edits = st.one_of(
     st.builds(Hash, st.sampled_from(HashAlgorithm), st.integers(0, 3)),
     st.builds(Userspace, st.just(1), st.none() | st.binary(max_size=20)),
     st.builds(Psample, st.integers(0, 3), st.none() | st.binary(min_size=1, max_size=16)),
+    st.builds(MeterAction, meter_ids),
 )
 chances = st.sampled_from([0, 1, 7, 0xFFFFFFFE, 0xFFFFFFFF])
 marks = st.builds(Set, st.sampled_from(["skb_mark", "skb_priority"]), st.tuples(st.integers(0, 3)))
@@ -408,9 +460,10 @@ def cases(draw):
     stray = st.builds(Packet, frames, st.none())
     match = st.none() | st.builds(Match, keys, some_masks)
     change = st.builds(Change, who, st.none() | plain, st.booleans(), match, st.booleans())
+    meter = st.builds(SetMeter, meters, st.booleans()) | st.builds(DeleteMeter, meter_ids)
     others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
-    step = st.one_of(new, new, packet, packet, packet, change, stray, *others)
-    return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
+    step = st.one_of(new, new, packet, packet, packet, change, stray, meter, *others)
+    return draw(st.lists(new | meter, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
 
 
 @st.composite

@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         **dict.fromkeys(("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"),
         "normalize-actions": "ctl.cli.normalize",
     },
+    "Meters": dict.fromkeys(("add-meter", "get-meter", "del-meter"), "ctl.cli.meters"),
     "Look": {
         "doctor": "ctl.cli.doctor",
         "bench": "ctl.cli.bench",

@@ -94,6 +94,16 @@ def ufids(context: Context, incomplete: str) -> Iterator[Name]:
 
 
 @completion
+def meters(context: Context, _incomplete: str) -> Iterator[Name]:
+    """The numbers of meters."""
+    from ctl.text.meters import format_meter
+
+    with context.open() as datapath:
+        for meter in datapath.meters():
+            yield f"{meter.id}", format_meter(meter)
+
+
+@completion
 def hosts(context: Context, _incomplete: str) -> Iterator[Name]:
     """The hosts of the lab that is meant."""
     from netns_lab.record import existing

@@ -25,6 +25,7 @@ from ctl.datapath import (
     check_executable,
     check_set,
     no_flow,
+    no_meter,
     out_of_memory,
 )
 from ctl.errors import Absent, CtlError, NotFound, NotSupported
@@ -32,9 +33,11 @@ from ctl.flow import Flow, FlowId, Match, TerseFlow
 from ctl.identity import to_update
 from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of, port_info
+from ctl.kernel.meters import MeterTable
 from ctl.kernel.records import RecordReader
 from ctl.kernel.whereabouts import Whereabouts, whereabouts
 from ctl.kernel.writer import Writer
+from ctl.meter import MAX_METERS, Meter, check_meter
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
@@ -243,6 +246,31 @@ class KernelDatapath:
         if flow is None:
             raise NotFound("the flow went away meanwhile", "ctl dump-flows lists those there are")
         return flow
+
+    # --- meters ----------------------------------------------------------------------------------
+
+    def meter_set(self, meter: Meter, *, clear: bool = False) -> Meter | None:
+        """See `ctl.datapath.Datapath`."""
+        check_meter(meter)
+        with self.hold():
+            return MeterTable(self.maps).set(meter, clear=clear)
+
+    def meter_get(self, number: int) -> Meter:
+        """See `ctl.datapath.Datapath`."""
+        meter = MeterTable(self.maps).get(number) if 0 <= number < MAX_METERS else None
+        if meter is None:
+            raise no_meter(self.name, number)
+        return meter
+
+    def meter_del(self, number: int) -> Meter:
+        """See `ctl.datapath.Datapath`."""
+        with self.hold():
+            self.meter_get(number)
+            return MeterTable(self.maps).delete(number)
+
+    def meters(self) -> list[Meter]:
+        """See `ctl.datapath.Datapath`."""
+        return MeterTable(self.maps).all()
 
     # --- ports and counters ----------------------------------------------------------------------
 

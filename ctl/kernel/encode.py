@@ -23,6 +23,7 @@ from ctl.action import (
     Drop,
     Hash,
     HashAlgorithm,
+    Meter,
     Output,
     PopMpls,
     PopVlan,
@@ -100,7 +101,7 @@ def _unit(kind: ActionType, arg: int = 0, wide: int = 0, operand: bytes = b"", f
     return _UNIT.pack(kind, flags, len(operand) // UNIT_SIZE, arg, wide) + operand
 
 
-def _encode_one(action: Action) -> bytes:  # noqa: C901, PLR0911 - a row for each action
+def _encode_one(action: Action) -> bytes:  # noqa: C901, PLR0911, PLR0912 - a row for each action
     match action:
         case Output(port=port):
             return _unit(ActionType.ACTION_OUTPUT, port)
@@ -122,6 +123,8 @@ def _encode_one(action: Action) -> bytes:  # noqa: C901, PLR0911 - a row for eac
             return _unit(ActionType.ACTION_PSAMPLE, group, len(cookie or b""), cookie or b"")
         case PushMpls() | PopMpls() | AddMpls(l3=True):
             return _encode_label(action)
+        case Meter(id=number):
+            return _unit(ActionType.ACTION_METER, number)
         case Set():
             return _encode_set(action)
         case _:
@@ -303,6 +306,7 @@ _DECODERS: Final[dict[int, _Decoder]] = {
     ActionType.ACTION_SET_ICMP: _decode_icmp,
     ActionType.ACTION_SET_ND: _decode_set,
     ActionType.ACTION_PSAMPLE: lambda _k, _f, arg, wide, operand: Psample(arg, operand[:wide] or None),
+    ActionType.ACTION_METER: lambda _k, _f, arg, _w, _o: Meter(arg),
     ActionType.ACTION_SET_ETH: _decode_set,
     ActionType.ACTION_SET_IPV4: _decode_set,
     ActionType.ACTION_SET_IPV6: _decode_set,

@@ -36,6 +36,7 @@ F_TEST_XDP_LIVE_FRAMES: Final = 1 << 1
 XDP_SKB_MODE: Final = 1 << 1
 XDP_DRV_MODE: Final = 1 << 2
 NOEXIST: Final = 1
+F_LOCK: Final = 4  # read or write an element whole, under the lock that is in it
 _TC_INGRESS, _TC_EGRESS = 1 << 0, 1 << 1  # enum bpf_tc_attach_point of libbpf.h
 LICENSE: Final = b"Dual BSD/GPL"
 
@@ -106,6 +107,10 @@ class _TcOpts(Structure):
         ("priority", c_uint32),
         ("_end", c_uint32),
     )
+
+
+class _MapBatchOpts(Structure):
+    _fields_ = (("sz", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64))
 
 
 class TestRunOpts(Structure):
@@ -186,6 +191,16 @@ def _load() -> ctypes.CDLL:
         "bpf_obj_get": (c_char_p,),
         "bpf_map_update_elem": (c_int, c_void_p, c_void_p, c_uint64),
         "bpf_map_lookup_elem": (c_int, c_void_p, c_void_p),
+        "bpf_map_lookup_elem_flags": (c_int, c_void_p, c_void_p, c_uint64),
+        "bpf_map_lookup_batch": (
+            c_int,
+            c_void_p,
+            c_void_p,
+            c_void_p,
+            c_void_p,
+            POINTER(c_uint32),
+            POINTER(_MapBatchOpts),
+        ),
         "bpf_map_delete_elem": (c_int, c_void_p),
         "bpf_map_get_next_key": (c_int, c_void_p, c_void_p),
         "bpf_link_create": (c_int, c_int, c_int, POINTER(_LinkCreateOpts)),
@@ -303,15 +318,28 @@ def map_update(fd: int, key: Any, value: Any, flags: int = 0) -> None:
         _checked(result, "updating a map")
 
 
-def map_lookup(fd: int, key: Any, value: Any) -> bool:
+def map_lookup(fd: int, key: Any, value: Any, flags: int = 0) -> bool:
     """Read an element into ``value``, a ctypes object; False when there is none."""
-    result = _lib.bpf_map_lookup_elem(fd, _pointer(key), byref(value))
+    if flags:
+        result = _lib.bpf_map_lookup_elem_flags(fd, _pointer(key), byref(value), flags)
+    else:
+        result = _lib.bpf_map_lookup_elem(fd, _pointer(key), byref(value))
     if result == 0:
         return True
     if ctypes.get_errno() == 2:  # ENOENT
         return False
     _checked(result, "reading a map")
     return False
+
+
+def map_array(fd: int, structure: type[Structure], entries: int, flags: int = 0) -> ctypes.Array[Any]:
+    """All elements of an array map, by one call; each is read whole with F_LOCK, all together are no snapshot."""
+    opts = _MapBatchOpts(sz=ctypes.sizeof(_MapBatchOpts), elem_flags=flags)
+    keys, values, count, at = (c_uint32 * entries)(), (structure * entries)(), c_uint32(entries), c_uint32()
+    result = _lib.bpf_map_lookup_batch(fd, None, byref(at), keys, values, byref(count), byref(opts))
+    if result < 0 and count.value != entries:  # ENOENT at the end says that there is no more
+        _checked(result, "reading a map")
+    return values
 
 
 def map_delete(fd: int, key: Any) -> bool:

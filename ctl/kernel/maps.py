@@ -61,6 +61,10 @@ def _ports(_: Sizes) -> int:
     return DpLimit.DP_MAX_PORTS
 
 
+def _meters(_: Sizes) -> int:
+    return DpLimit.DP_MAX_METERS
+
+
 def _flows(sizes: Sizes) -> int:
     return sizes.max_flows
 
@@ -114,6 +118,8 @@ SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_TC_PORTS: _without_btf(libbpf.MAP_DEVMAP, "__u32", _ports),
     MapId.MAP_SAMPLES: _without_btf(libbpf.MAP_RINGBUF, "", lambda _: SAMPLE_RING_SIZE),
     MapId.MAP_NESTED_COPIES: _array("nested_copy", lambda _: libbpf.possible_cpus() * abi.CopyLimit.COPIES_WAITING),
+    MapId.MAP_METERS: _array("meter_record", _meters),
+    MapId.MAP_METER_COUNTERS: _mapped("meter_counters", _meters),
 }
 
 

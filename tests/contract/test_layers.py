@@ -22,6 +22,7 @@ ROOMS = [
     "ctl.action",
     "ctl.flow",
     "ctl.validate_held",
+    "ctl.meter",
     "ctl.validate",
     "ctl.validate_sets",
     "ctl.validate_ct",

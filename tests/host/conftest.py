@@ -1,6 +1,7 @@
 """The pure C headers on this machine: a compiler, and the driver with sanitizers in it."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
@@ -42,6 +43,11 @@ class Driver:
         """key AND mask, and whether a recorded key differs from it where the mask compares.  Hot parts."""
         answer = self._ask(b"M" + key + recorded + mask, 72)
         return answer[:64], any(answer[64:])
+
+    def take(self, record, now_ms, size):
+        """A packet comes to a meter, an abi.MeterRecord: the record afterwards, and whether the packet exceeds it."""
+        answer = self._ask(b"B" + bytes(record) + struct.pack("<QQ", now_ms, size), ctypes.sizeof(record) + 4)
+        return type(record).from_buffer_copy(answer), any(answer[-4:])
 
     def crc32c_diff(self, difference, size):
         """What the CRC32c of ``size`` octets changes by when the first four change by these."""

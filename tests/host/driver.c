@@ -6,6 +6,7 @@
  *
  *	'K' u16 in_port, u32 size, frame	-> u32 enum drop_reason, struct flow_key
  *	'C' u32 difference, u32 bytes		-> u32, what a CRC32c changes by
+ *	'B' struct meter_record, u64 now_ms, u64 size -> struct meter_record; u32, whether it is exceeded
  *	'M' key, recorded, mask: 64 bytes each	-> masked key, 64 bytes; u64, zero if nothing differs
  *	'A' ARP packet, struct set_arp twice	-> the packet, 28 bytes
  *	'O' option, value, mask: 8 bytes each	-> the option; u64, the difference
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bucket.h"
 #include "crc32c.h"
 #include "key.h"
 #include "mask.h"
@@ -118,6 +120,20 @@ static void answer_word(void)
 	put(&difference, sizeof(difference));
 }
 
+static void answer_bucket(void)
+{
+	struct meter_record meter;
+	__u64 now_ms, size;
+	__u32 exceeded;
+
+	get(&meter, sizeof(meter));
+	get(&now_ms, sizeof(now_ms));
+	get(&size, sizeof(size));
+	exceeded = bucket_take(&meter, now_ms, size);
+	put(&meter, sizeof(meter));
+	put(&exceeded, sizeof(exceeded));
+}
+
 int main(void)
 {
 	for (int what; (what = getchar()) != EOF; fflush(stdout)) {
@@ -125,6 +141,8 @@ int main(void)
 			answer_key();
 		else if (what == 'C')
 			answer_crc();
+		else if (what == 'B')
+			answer_bucket();
 		else if (what == 'M')
 			answer_mask();
 		else if (what == 'A')

@@ -30,6 +30,7 @@ from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.lifecycle import datapath_names
 from ctl.kernel.maps import Sizes
 from ctl.manage import add_datapath, add_port, delete_datapath, delete_port
+from ctl.meter import Band, Meter
 from ctl.netns import NetNs
 from ctl.ports import Links, VethEnd, disable_ipv6, remove_namespace
 from ctl.ufid import Ufid
@@ -42,6 +43,7 @@ RUN = Path("/run/ufid-datapath")
 PORTS = (1, 2, 3)
 UFIDS = {number: Ufid(bytes((number,)) * 16) for number in PORTS}
 WAYS = {1: 2, 2: 1, 3: 1}  # where frames of a port may go, whatever happens
+METER = Meter(id=7, kbps=False, bands=(Band(rate=2, burst=3),))
 SMALL = Sizes(max_flows=31, max_masks=7)
 
 
@@ -229,6 +231,9 @@ class World:
                 if number in numbers and (number not in there or not there[number].ifindex):
                     add_port(datapath, f"p{number}", number, self.home)
             datapath.flow_flush()
+            for meter in datapath.meters():
+                datapath.meter_del(meter.id)
+            datapath.meter_set(METER)
             for number, to in WAYS.items():
                 datapath.flow_new(match_of(in_port=number), (Output(to),), UFIDS[number])
 
@@ -315,7 +320,7 @@ def inside(name):
         audit(datapath)
         ports = [(port.number, port.name, port.hook, port.state) for port in datapath.ports()]
         flows = sorted((str(flow.ufid), str(flow.actions)) for flow in datapath.flow_dump())
-        return {"ports": ports, "flows": flows, **occupancy(datapath)}
+        return {"ports": ports, "flows": flows, "meters": datapath.meters(), **occupancy(datapath)}
 
 
 # --- what is done to it ------------------------------------------------------------------------------
@@ -410,6 +415,11 @@ def cases(world):
         ),
         "del-flow": Case(world, ["--dp", name, "del-flow", str(UFIDS[3])], lambda: world.with_ports(1, 2), [quiet]),
         "del-flows": Case(world, ["--dp", name, "del-flows"], lambda: world.with_ports(1, 2), []),
+        "add-meter": Case(
+            world, ["--dp", name, "add-meter", "meter=8,kbps,band=type=drop,rate=1"], lambda: world.with_ports(1, 2),
+            [quiet],
+        ),
+        "del-meter": Case(world, ["--dp", name, "del-meter", "7"], lambda: world.with_ports(1, 2), [quiet]),
         "up": Case(
             world, ["--dp", lab, "up", "--hosts", "2", "--no-traffic"], world.without_lab, [["--dp", lab, "down"]]
         ),

@@ -62,6 +62,8 @@ def lab():
     command = Ctl(f"c{os.getpid()}")
     command("up", "--hosts", "2", "--no-traffic")
     command("del-flows")
+    for number in (7, 70):
+        command("add-meter", f"meter={number},kbps,band=type=drop,rate=1")
     for number, ufid in enumerate(UFIDS):
         command("add-flow", f"ufid:{ufid},in_port({number}),eth()", "drop")
     command("add-flow", f"{SHORT},in_port(7),eth()", "drop")
@@ -93,7 +95,7 @@ def test_commands_options_and_names(shell, require, environment, lab):
     # bash takes what stands before a colon or an equals sign for a word of its own, and is offered what follows.
     ufids = {f"ufid:{ufid}" for ufid in UFIDS}
     wanted = {
-        "ctl add-": {"add-dp", "add-if", "add-flow"},
+        "ctl add-": {"add-dp", "add-if", "add-flow", "add-meter"},
         "ctl dump-flows --n": {"--names"},
         "ctl -o js": {"json", "jsonl"},
         f"ctl --dp {lab.name[:4]}": {lab.name},
@@ -107,6 +109,8 @@ def test_commands_options_and_names(shell, require, environment, lab):
         f"{this} mod-flow 0a0bf": {UFIDS[1]},
         f"{this} del-flow ufid:0a0bf": {UFIDS[1] if shell == "bash" else f"ufid:{UFIDS[1]}"},
         "ctl bench ": {"lookup", "actions", "forward", "install"},
+        f"{this} get-meter ": {"7", "70"},
+        f"{this} del-meter 70": {"70"},
         "ctl help dump-d": {"dump-dps"},
         "ctl add-if l": {"lo"},
         "ctl add-if lo,ho": {"lo,hook=tc", "lo,hook=xdp"},

@@ -63,6 +63,13 @@ ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
 ctl mod-flow --clear -s 0a0b0c drop
 ctl dump-flows -m
 ctl -o jsonl dump-flows
+ctl add-meter meter=1,pktps,burst,band=type=drop,rate=100,burst_size=10
+ctl add-meter --clear -s 'meter=1 kbps bands=type=drop rate=8000'
+ctl get-meter 1
+ctl get-meter -s
+ctl -o json get-meter
+ctl del-meter -s 1
+ctl del-meter --all
 ctl del-flow -s 0a0b0c
 ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x86dd),ipv6()' 2
 ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
