@@ -15,8 +15,9 @@
        "dp_reason": null,            why not in XDP, in words
        "generation": 0}]}
 
-Every row has every member.  Key and mask have the sections that this kind of packet has, each with all
-sub-fields, and nest as the text does: a tagged key has `vlan`, and `encap` around what stands behind it.
+Every row has every member; what --terse or --omit leaves out is null.  Key and mask have the sections
+that this kind of packet has, each with all sub-fields, and nest as the text does: a tagged key has `vlan`,
+and `encap` around what stands behind it.
 Of the labels of `mpls` there is a list.  A key that names no port has `"in_port": 65535`; 802.2 frames
 have `"eth_type": 4`.  Actions:
 
@@ -60,16 +61,19 @@ def flows_document(flows: Iterable[Flow], now_ms: int) -> Json:
     return {"schema": SCHEMA, "flows": [flow_row(flow, now_ms) for flow in flows]}
 
 
-def flow_row(flow: Flow, now_ms: int, datapath: str = "") -> Json:
-    """One flow, and the name of the datapath that has it, if any has; also a line of `-o jsonl`."""
+def flow_row(flow: Flow, now_ms: int, datapath: str = "", omit: frozenset[str] = frozenset()) -> Json:
+    """One flow, and the name of the datapath that has it, if any has; also a line of `-o jsonl`.
+
+    ``omit`` as in `ctl.text.format_flow`; what is left out is null.
+    """
     layout = outline(flow.match.key)
     stats = flow.stats
     return {
         "datapath": datapath,
         "ufid": None if flow.ufid is None else str(flow.ufid).removeprefix("ufid:"),
-        "key": _nested(layout, flow.match.key, is_mask=False),
-        "mask": _nested(layout, flow.match.mask, is_mask=True),
-        "actions": [_action(action) for action in flow.actions],
+        "key": None if "key" in omit and flow.ufid else _nested(layout, flow.match.key, is_mask=False),
+        "mask": None if "mask" in omit else _nested(layout, flow.match.mask, is_mask=True),
+        "actions": None if "actions" in omit else [_action(action) for action in flow.actions],
         "packets": stats.packets,
         "bytes": stats.bytes,
         "used_ms": None if stats.used_ms is None else max(now_ms - stats.used_ms, 0),

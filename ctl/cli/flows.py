@@ -21,20 +21,28 @@ if TYPE_CHECKING:
     from ctl.kernel.datapath import KernelDatapath
 
 MAPS_SCHEMA: Final = "ctl/flow-maps/1"
+_PARTS: Final = frozenset({"key", "mask", "actions"})  # that --omit leaves out
 _FLOW_HELP: Final = "A UFID, the first 6 digits or more of one, or the key of a flow without a UFID."
 
 
 def print_flows(
-    context: Context, datapath: KernelDatapath, flows: Iterable[Flow], *, more: bool = False, names: bool = False
+    context: Context,
+    datapath: KernelDatapath,
+    flows: Iterable[Flow],
+    *,
+    more: bool = False,
+    names: bool = False,
+    omit: frozenset[str] = frozenset(),
 ) -> None:
-    """Each flow as a line of text, or as a row of ctl/flow/1."""
+    """Each flow as a line of text, or as a row of ctl/flow/1, without the parts ``omit``."""
     now = now_ms()
     if context.output != "text":
-        print_json(context, SCHEMA, "flows", (flow_row(flow, now, datapath.name) for flow in flows))
+        print_json(context, SCHEMA, "flows", (flow_row(flow, now, datapath.name, omit) for flow in flows))
         return
     named = port_name(datapath) if names else None
     for flow in flows:
-        name, comma, rest = format_flow(flow, now, more=more, port_name=named).partition(", ")
+        line = format_flow(flow, now, more=more, port_name=named, omit=omit)
+        name, comma, rest = line.partition(", ")
         click.echo((context.paint(name, "cyan") if flow.ufid else name) + comma + rest)
 
 
@@ -213,11 +221,51 @@ def del_flows(context: Context) -> None:
         context.note(f"{count} flows removed from {datapath.name}")
 
 
-@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o jsonl dump-flows"))
+def _parts(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:  # noqa: ARG001 - click's signature
+    """The parts of flows that --omit names."""
+    parts = frozenset(value.split(",")) if value else frozenset()
+    for part in sorted(parts - _PARTS):
+        raise UsageError(f"--omit {value}: flows have no part {part!r}", f"parts: {', '.join(sorted(_PARTS))}")
+    return parts
+
+
+@click.command(
+    "dump-flows",
+    epilog=examples(
+        "ctl dump-flows -m",
+        "ctl dump-flows filter=tcp,tp_dst=80 --sort -bytes --limit 10",
+        "ctl dump-flows type=tc where='packets > 100 and ipv4.dst in 10.0.0.0/8 and used < 5'",
+        "ctl -o jsonl dump-flows --terse",
+    ),
+)
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
+@click.option("-s", "--statistics", is_flag=True, expose_value=False, help="As without: statistics are always printed.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
+@click.option("--terse", is_flag=True, help="Print names and statistics alone: --omit key,mask,actions.")
+@click.option("--omit", metavar="PARTS", callback=_parts,
+              help="Leave out key, mask or actions, or several of them with commas between; a flow without a UFID "
+                   "keeps its key.")  # fmt: skip
+@click.option("--sort", metavar="FIELD",
+              help="Sort by packets, bytes, used, ufid or a field of keys such as ipv4.dst; "
+                   "-FIELD: largest first.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Print the first N alone.")
+@click.argument("words", metavar="[WORD]...", nargs=-1, shell_complete=complete("selections"),
+                help="filter=FLOW, where=CONDITION or type=TYPE: which flows.  "
+                     "The manual page has the fields of both.")  # fmt: skip
 @pass_context
-def dump_flows(context: Context, more: bool, names: bool) -> None:
-    """Print all flows."""
+def dump_flows(
+    context: Context, words: tuple[str, ...], more: bool, names: bool, terse: bool, omit: frozenset[str],
+    sort: str | None, limit: int | None,
+) -> None:  # fmt: skip
+    """Print all flows, or those that words choose.
+
+    filter= is ovs-dpctl's: a match as OpenFlow writes it. type= is xdp (or offloaded), tc (or non-offloaded) or all;
+    ovs, dpdk and partially-offloaded are known and have no flows here.
+    """
     with context.open() as datapath:
-        print_flows(context, datapath, datapath.flow_dump(), more=more, names=names)
+        flows: Iterable[Flow] = datapath.flow_dump()
+        if words or sort or limit is not None:
+            from ctl.cli.selection import conditions_of, selected
+
+            flows = selected(flows, conditions_of(words, port_number(datapath)), sort, limit, now_ms())
+        print_flows(context, datapath, flows, more=more, names=names, omit=_PARTS if terse else omit)

@@ -94,6 +94,17 @@ def ufids(context: Context, incomplete: str) -> Iterator[Name]:
 
 
 @completion
+def selections(_context: Context, incomplete: str) -> Iterator[Name]:
+    """What chooses flows, and of a type the types."""
+    from ctl.cli.selection import TYPES
+
+    if incomplete.startswith("type="):
+        yield from (f"type={name}" for name in TYPES)
+    else:
+        yield from ("filter=", "type=", "where=")
+
+
+@completion
 def meters(context: Context, _incomplete: str) -> Iterator[Name]:
     """The numbers of meters."""
     from ctl.text.meters import format_meter

@@ -12,6 +12,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -22,6 +23,7 @@ from ctl.errors import CtlError
 from ctl.kernel import features
 from ctl.kernel.bpffs import ROOT
 from ctl.kernel.compile import SYSTEM_CACHE
+from ctl.text.openflow import ALIASES, FIELDS, PROTOCOLS
 
 SHARE: Final = pathlib.Path(__file__).resolve().parents[1] / "share"
 TARGET: Final = SHARE / "man" / "man1" / "ctl.1"
@@ -46,6 +48,23 @@ drop or drop(REASON) drops it, and the others change what the following ones sen
 ACTIONS_SHOWN: Final = (
     "push_vlan(vid=5,pcp=0)", "pop_vlan", "set(udp(dst=53))", "set(eth(dst=02:00:00:00:00:01))", "trunc(100)",
     "hash(l4(0))", "recirc(1)", "userspace(pid=1,userdata(0102))",
+)  # fmt: skip
+_FILTER: Final = """
+filter=FLOW is a match as OpenFlow writes it: names of protocols and FIELD=VALUE or FIELD=VALUE/MASK, each behind what
+leads to it, as in filter=in_port=1,ip,nw_src=10.0.0.0/8. A flow passes unless it and the filter both compare some bit
+and differ in it: filter=tcp shows flows that any packet matches, too. Protocols and fields are:
+"""
+_WHERE: Final = """
+where=CONDITION is about what a flow itself says: parts joined by and, or and not, with parentheses. In the parts
+packets, bytes, generation and used are numbers (1k, 1.5M; used in seconds, or 20ms, or never, which is longer ago
+than any time); flags are those of TCP seen; and fields of keys are called as above, ipv4.dst or in_port. A
+comparison of a field holds if it holds for every packet that the flow matches; a field alone says that the flow
+compares it.
+"""
+CONDITIONS_SHOWN: Final = (
+    "packets > 100 and not used < 60", "bytes in 1k..10M", "ipv4.dst in 10.0.0.0/8", "tcp.dst == 80 or udp.dst < 1024",
+    "actions has push_vlan", "actions has 2", "flags has syn|ack", "ufid == 0a0b0c", "ufid != none", "dp == tc",
+    "offloaded", "vlan.vid",
 )  # fmt: skip
 _OUTPUT: Final = """
 Data goes to standard output, everything else to standard error. With -o json a command that has data prints one
@@ -114,6 +133,10 @@ def _fields() -> Iterator[str]:
     yield " ".join((*fields.HEADERS, *fields.NOT_HELD))
 
 
+def _wrapped(words: Iterable[str]) -> list[str]:
+    return textwrap.wrap(" ".join(words), width=72)
+
+
 def _exit_statuses() -> Iterator[tuple[str, str]]:
     yield "0", "Done."
     yield "1", "The answer is no: something is not well, or not all packets arrived."
@@ -156,6 +179,8 @@ def page() -> str:
     lines += [
         ".SH FLOW SYNTAX", *_prose(_FLOWS), *_lines(_fields()), *_prose(_ACTIONS), *_lines(ACTIONS_SHOWN),
         *_prose(f"What set() takes: {', '.join(SETTABLE)}, each with a mask if need be."),
+        ".SS Choosing flows", *_prose(_FILTER), *_lines([*_wrapped(PROTOCOLS), *_wrapped([*FIELDS, *ALIASES])]),
+        *_prose(_WHERE), *_lines(CONDITIONS_SHOWN),
         ".SH OUTPUT", *_prose(_OUTPUT), *_terms(_schemas()),
         ".SH EXIT STATUS", *_terms(_exit_statuses()),
         ".SH ENVIRONMENT", *_terms(_ENVIRONMENT),

@@ -115,13 +115,17 @@ def _actions() -> list[Json]:
     ]
 
 
+def _or_omitted(name: str) -> Json:
+    return {"oneOf": [_ref(name), {"type": "null", "description": "left out, with --omit or --terse"}]}
+
+
 def _row() -> Json:
     return {
         "datapath": {"type": "string"},
         "ufid": {"type": ["string", "null"], "description": "without its prefix; null: named by its key"},
-        "key": _ref("key"),
-        "mask": _ref("mask"),
-        "actions": _ref("actions"),
+        "key": _or_omitted("key"),
+        "mask": _or_omitted("mask"),
+        "actions": _or_omitted("actions"),
         "packets": _INTEGER,
         "bytes": _INTEGER,
         "used_ms": {"type": ["integer", "null"], "minimum": 0, "description": "since the last packet; null: never"},

@@ -180,21 +180,34 @@ def _said(key: FlowKey, *, concrete: bool) -> FlowKey:
     return key
 
 
-def format_flow(flow: Flow, now_ms: int, *, more: bool = False, port_name: PortName | None = None) -> str:
+def format_flow(
+    flow: Flow,
+    now_ms: int,
+    *,
+    more: bool = False,
+    port_name: PortName | None = None,
+    omit: frozenset[str] = frozenset(),
+) -> str:
     """One line of dump-flows, without the newline.
 
     ``now_ms`` is CLOCK_MONOTONIC in milliseconds, to which `used` is relative.  ``more`` adds where the
-    flow runs and wild sub-fields.
+    flow runs and wild sub-fields.  ``omit`` leaves parts out (OVS_UFID_F_OMIT_*):
+    "key", with its mask, but of a flow that has no other name; "mask", as if the key were exact; "actions".
     """
     stats = flow.stats
     name = "" if flow.ufid is None else f"{flow.ufid}, "
-    concrete = flow.ufid is None
-    match = format_match(flow.match.key, flow.match.mask, concrete=concrete, more=more, port_name=port_name)
+    match = "" if "key" in omit and name else f"{_match(flow, omit, more=more, port_name=port_name)}, "
     used = "never" if stats.used_ms is None else f"{max(now_ms - stats.used_ms, 0) / 1000:.3f}s"
     flags = f", flags:{_letters(stats.tcp_flags)}" if stats.tcp_flags else ""
     where = "" if not more else ", dp:tc" if flow.not_xdp else ", offloaded:yes, dp:xdp"
-    actions = format_actions(flow.actions, port_name)
-    return f"{name}{match}, packets:{stats.packets}, bytes:{stats.bytes}, used:{used}{flags}{where}, actions:{actions}"
+    actions = "" if "actions" in omit else f", actions:{format_actions(flow.actions, port_name)}"
+    return f"{name}{match}packets:{stats.packets}, bytes:{stats.bytes}, used:{used}{flags}{where}{actions}"
+
+
+def _match(flow: Flow, omit: frozenset[str], *, more: bool, port_name: PortName | None) -> str:
+    """A flow's key with its mask, or as if all of it were compared."""
+    mask = _ALL if "mask" in omit else flow.match.mask
+    return format_match(flow.match.key, mask, concrete=flow.ufid is None, more=more, port_name=port_name)
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from ctl.cli.main import COMMANDS, cli
 from ctl.cli.manual import entries, top
 from ctl.devtools import gen_man
 from ctl.text import parse_actions
+from ctl.text.where import parse_where
 
 ENTRIES = {entry.name: entry for group in entries().values() for entry in group}
 METAVAR = re.compile(r"[A-Z]+|\[[a-z0-9]+(\|[a-z0-9]+)+\]")  # FILE, or a choice
@@ -80,6 +81,11 @@ def test_what_is_generated_is_current(checkout, generator):
 @pytest.mark.parametrize("action", gen_man.ACTIONS_SHOWN)
 def test_actions_that_the_manual_page_shows_are_actions(action):
     assert action.startswith(parse_actions(action)[0].name.partition("(")[0])
+
+
+@pytest.mark.parametrize("condition", gen_man.CONDITIONS_SHOWN)
+def test_conditions_that_the_manual_page_shows_are_conditions(condition):
+    parse_where(condition)
 
 
 def test_the_manual_page_has_its_sections(checkout):

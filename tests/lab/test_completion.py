@@ -97,6 +97,7 @@ def test_commands_options_and_names(shell, require, environment, lab):
     wanted = {
         "ctl add-": {"add-dp", "add-if", "add-flow", "add-meter"},
         "ctl dump-flows --n": {"--names"},
+        "ctl dump-flows w": {"where="},
         "ctl -o js": {"json", "jsonl"},
         f"ctl --dp {lab.name[:4]}": {lab.name},
         f"ctl --dp={lab.name[:4]}": {lab.name if shell == "bash" else f"--dp={lab.name}"},

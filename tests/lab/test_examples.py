@@ -62,7 +62,9 @@ ctl get-flow 0a0b0c
 ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
 ctl mod-flow --clear -s 0a0b0c drop
 ctl dump-flows -m
-ctl -o jsonl dump-flows
+ctl dump-flows filter=tcp,tp_dst=80 --sort -bytes --limit 10
+ctl dump-flows type=tc where='packets > 100 and ipv4.dst in 10.0.0.0/8 and used < 5'
+ctl -o jsonl dump-flows --terse
 ctl add-meter meter=1,pktps,burst,band=type=drop,rate=100,burst_size=10
 ctl add-meter --clear -s 'meter=1 kbps bands=type=drop rate=8000'
 ctl get-meter 1

@@ -174,6 +174,44 @@ def test_more_says_where_a_flow_runs(ctl):
     assert "src=0.0.0.0/0.0.0.0" in line
 
 
+def test_what_a_dump_shows_and_in_which_order(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    ctl("add-flow", "ufid:0x05,in_port(2),eth(),eth_type(0x86dd),ipv6()", "drop")
+    ctl("add-flow", "in_port(1),eth(),eth_type(0x1234)", "set(skb_mark(1)),2")
+
+    def dumped(*options):
+        return [row["ufid"] and row["ufid"][:4] for row in ctl.json("dump-flows", *options)["flows"]]
+
+    assert dumped("filter=ip,nw_dst=10.1.2.3") == ["0a0b"]
+    assert dumped("filter=in_port=p2") == ["0x05"]
+    assert dumped("where=actions has drop or ufid == none", "--sort", "ufid") == ["0x05", None]
+    assert dumped("type=tc") == [None]
+    assert dumped("type=offloaded", "filter=ip") == ["0a0b"]
+    assert dumped("--sort", "-in_port", "--limit", "1", "-s") == ["0x05"]
+    (terse,) = ctl("dump-flows", "--terse", "where=ufid == 0x05").lines
+    assert terse == "ufid:0x05, packets:0, bytes:0, used:never"
+    (keyed,) = ctl("dump-flows", "--omit", "actions,mask", "type=tc").lines
+    assert keyed.startswith("recirc_id(0),dp_hash(0),skb_priority(0),in_port(1),")
+    assert keyed.endswith(",eth_type(0x1234), packets:0, bytes:0, used:never")
+    (row,) = ctl.json("dump-flows", "--omit", "key,actions", "where=ufid == 0x05")["flows"]
+    assert (row["key"], row["actions"], row["mask"]["eth_type"]) == (None, None, 0xFFFF)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("filter=ip,nw_src=10.0.0", "expected an IPv4 address such as 10.0.0.1\nip,nw_src=10.0.0\n          ^"),
+        ("where=packets > x", "expected a number, such as 100 or 1.5M\npackets > x\n          ^"),
+        ("type=x", "type=x: there is no such type; types: all, xdp, offloaded,"),
+        ("tcp", "'tcp' picks no flows; filter=FLOW, where=CONDITION or type=TYPE"),
+        ("--omit=stats", "--omit stats: flows have no part 'stats'; parts: actions, key, mask"),
+        ("--sort=x", "--sort x: flows have no such field; fields: packets,"),
+    ],
+)
+def test_what_a_dump_cannot_choose_by(ctl, option, said):
+    assert said in ctl("dump-flows", option, status=2).err
+
+
 def test_jsonl_is_a_document_for_each_flow(ctl):
     ctl("add-flow", f"{UFID},{KEY}", "2")
     ctl("add-flow", "in_port(2),eth()", "drop")

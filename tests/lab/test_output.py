@@ -22,6 +22,10 @@ SESSION = [
     (["add-flow", f"ufid:0x01,{FLOW}", EDITS], None),
     (["add-flow", OTHER, "drop"], None),
     (["dump-flows"], "ctl/flow/1"),
+    (
+        ["dump-flows", "--terse", "--sort", "packets", "--limit", "9", "filter=in_port=1", "where=used >= 0"],
+        "ctl/flow/1",
+    ),
     (["get-flow", "ufid:0x01"], "ctl/flow/1"),
     (["get-flow", "--maps", "ufid:0x01"], "ctl/flow-maps/1"),
     (["mod-flow", "ufid:0x01", "2"], None),

@@ -46,6 +46,39 @@ def test_statistics(stats, words):
     assert line == f"recirc_id(0),eth(), packets:0, bytes:0, {words}, actions:2"
 
 
+NAMED = f"{UFID},in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0,proto=17,frag=no),udp()"
+KEYED = "in_port(1),eth(),eth_type(0x1234)"
+REST = "packets:0, bytes:0, used:never"
+EXACT = (
+    "recirc_id(0),dp_hash(0),skb_priority(0),in_port(1),skb_mark(0),eth(src=00:00:00:00:00:00,dst=00:00:00:00:00:00)"
+)
+
+EXACT_UDP = "eth_type(0x0800),ipv4(src=0.0.0.0,dst=10.0.0.0,proto=17,tos=0,ttl=0,frag=no),udp(src=0,dst=0)"
+
+
+@pytest.mark.parametrize(
+    ("text", "omit", "line"),
+    [
+        (NAMED, {"key", "mask", "actions"}, f"{UFID}, {REST}"),
+        (NAMED, {"key"}, f"{UFID}, {REST}, actions:2"),
+        (NAMED, {"actions"}, f"{NAMED.replace(',', ', recirc_id(0),', 1)}, {REST}"),
+        (NAMED, {"mask"}, f"{UFID}, {EXACT},{EXACT_UDP}, {REST}, actions:2"),
+        (KEYED, {"key", "actions"}, f"recirc_id(0),{KEYED}, {REST}"),
+        (KEYED, {"key", "mask", "actions"}, f"{EXACT},eth_type(0x1234), {REST}"),
+    ],
+)  # fmt: skip
+def test_parts_that_are_left_out(text, omit, line):
+    """As with OVS_UFID_F_OMIT_*: the key of a flow that has no UFID stays, it is the flow's name."""
+    assert format_flow(flow(text), NOW, omit=frozenset(omit)) == line
+
+
+@pytest.mark.parametrize("part", ["key", "mask", "actions"])
+def test_json_of_parts_that_are_left_out_is_null(part):
+    named, keyed = (flow_row(flow(text), NOW, omit=frozenset({part})) for text in (NAMED, KEYED))
+    assert [name for name, value in named.items() if value is None and name not in {"used_ms", "dp_reason"}] == [part]
+    assert (keyed[part] is None) == (part != "key")
+
+
 def test_more():
     line = format_flow(flow("in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.1)"), NOW, more=True)
     assert line == (
