@@ -97,7 +97,6 @@ def test_commands_options_and_names(shell, require, environment, lab):
     wanted = {
         "ctl add-": {"add-dp", "add-if", "add-flow", "add-meter"},
         "ctl dump-flows --n": {"--names"},
-        "ctl dump-flows w": {"where="},
         "ctl -o js": {"json", "jsonl"},
         f"ctl --dp {lab.name[:4]}": {lab.name},
         f"ctl --dp={lab.name[:4]}": {lab.name if shell == "bash" else f"--dp={lab.name}"},
@@ -133,6 +132,8 @@ def test_bash_goes_on_behind_an_equals_sign_and_offers_files(require, environmen
     require.tool("bash")
     wanted = {
         f"ctl add-if lo,netns=ctl-{lab.name}-d": [f"ctl-{lab.name}-dp"],
+        "ctl dump-flows w": ["compopt -o nospace", "where="],
+        "ctl dump-flows type=t": ["tc"],
         "ctl add-if lo,po": ["compopt -o nospace", "lo,port_no="],
         "ctl send h1 h2 --pcap /": ["compopt -o default"],
     }
