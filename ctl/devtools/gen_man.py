@@ -47,7 +47,7 @@ drop or drop(REASON) drops it, and the others change what the following ones sen
 """
 ACTIONS_SHOWN: Final = (
     "push_vlan(vid=5,pcp=0)", "pop_vlan", "set(udp(dst=53))", "set(eth(dst=02:00:00:00:00:01))", "trunc(100)",
-    "hash(l4(0))", "recirc(1)", "userspace(pid=1,userdata(0102))",
+    "hash(l4(0))", "recirc(1)", "meter(1)", "userspace(pid=1,userdata(0102))",
 )  # fmt: skip
 _FILTER: Final = """
 filter=FLOW is a match as OpenFlow writes it: names of protocols and FIELD=VALUE or FIELD=VALUE/MASK, each behind what
