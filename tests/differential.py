@@ -39,15 +39,14 @@ from ctl.action import Meter as MeterAction
 from ctl.datapath import PortStats
 from ctl.errors import CtlError
 from ctl.flow import Flow, FlowKey, Match
-from ctl.kernel.meters import MeterTable
 from ctl.kernel.ring import SampleReader
-from ctl.meter import MAX_METERS, Band, Meter
 from ctl.model import ModelDatapath
 from ctl.packet import extract
 from ctl.ufid import Ufid
 from tests.bpf.harness import NOTE_SIZE, PORTS, TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, bench, exact
 from tests.frames import whole
 from tests.golden.packets import GOLDEN
+from tests.metering import DeleteMeter, SetMeter, meter_ids, meters, stop_filling
 from tests.unit.strategies import sets
 
 MAX_FLOWS, MAX_MASKS = 7, 4
@@ -239,21 +238,6 @@ def told(flow):
     return name, flow.match.key.raw, flow.match.mask.raw, flow.actions, stats
 
 
-def stop_filling(datapath, number):
-    """A meter's bucket gains nothing from now on, as the model's, whose clock stands still."""
-    if number < MAX_METERS and MeterTable(datapath.maps).get(number):
-        change_bucket(datapath, number, time_ms=1 << 62)
-
-
-def change_bucket(datapath, number, **members):
-    """Write members of a meter's record."""
-    table = MeterTable(datapath.maps)
-    record = table._record(number)
-    for name, value in members.items():
-        setattr(record, name, value)
-    table._write(number, record)
-
-
 def lookups(datapath):
     stats = datapath.stats()
     return stats.hit + stats.missed
@@ -331,23 +315,6 @@ class Luck:
         pair.luck(self.number)
 
 
-@dataclass(frozen=True)
-class SetMeter:
-    meter: Meter
-    clear: bool
-
-    def play(self, pair):
-        pair.control("meter_set", self.meter, clear=self.clear)
-
-
-@dataclass(frozen=True)
-class DeleteMeter:
-    number: int
-
-    def play(self, pair):
-        pair.control("meter_del", self.number)
-
-
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tun_ipv6_src"][0] and name != "mask_id"]
 UFIDS = [Ufid(octets) for octets in (b"\1", b"\1\0", bytes(16), b"\1" * 16)]
 plain = st.sampled_from([(), *((Output(port),) for port in (0, 1, 2, 2, 4, 1023, 4096)), (Output(1), Output(2))])
@@ -355,13 +322,6 @@ ends = st.sampled_from([Output(2), Output(2), Output(1), Output(4), Recirc(1), R
 recirculations = st.builds(Recirc, st.integers(1, 2))
 SHAPE = exact("eth_type", "ip_proto", "ip_frag", "l2_kind")
 FIRST_PASS = exact("eth_type", "ip_proto", "ip_frag", "l2_kind", "recirc_id")
-meter_ids = st.sampled_from([0, 0, 1, 4095, 4096, 0xFFFFFFFF])
-meters = st.builds(
-    Meter,
-    id=meter_ids,
-    kbps=st.booleans(),
-    bands=st.lists(st.builds(Band, rate=st.integers(0, 3), burst=st.integers(0, 2)), min_size=1, max_size=1).map(tuple),
-)
 edits = st.one_of(
     st.builds(PushVlan, st.sampled_from([0x8100, 0x88A8]), st.integers(0x1000, 0xFFFF).map(lambda tci: tci | 0x1000)),
     st.just(PopVlan()),

@@ -14,7 +14,7 @@ from ctl.kernel.datapath import KernelDatapath
 from ctl.meter import Band, Meter, MeterStats
 from tests.bpf.harness import TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_REDIRECT, numbered, udp_frame
 from tests.bpf.test_hammer import FIRST, LAST, Traffic
-from tests.differential import change_bucket, stop_filling
+from tests.metering import change_bucket, stop_filling
 
 FRAME = udp_frame(0x0A000001)  # 53 bytes
 METERED = (MeterAction(7), Output(2))

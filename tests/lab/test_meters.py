@@ -8,8 +8,8 @@ from ctl.text import parse_flow
 from ctl.ufid import Ufid
 from netns_lab.record import existing
 from netns_lab.traffic import send_frames
-from tests.differential import stop_filling
 from tests.lab.commands import lab_up
+from tests.metering import stop_filling
 
 # 1000 bytes are 8000 bits: at 1 kbit/s the next frame passes eight seconds later.
 FRAMES = [bytes.fromhex("020000000002 020000000001 88b5") + bytes((number,)) * 986 for number in range(23)]
