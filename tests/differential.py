@@ -46,7 +46,7 @@ from ctl.ufid import Ufid
 from tests.bpf.harness import NOTE_SIZE, PORTS, TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, bench, exact
 from tests.frames import whole
 from tests.golden.packets import GOLDEN
-from tests.metering import DeleteMeter, SetMeter, meter_ids, meters, stop_filling
+from tests.metering import meter_ids, meter_steps, remove_meters
 from tests.unit.strategies import sets
 
 MAX_FLOWS, MAX_MASKS = 7, 4
@@ -77,8 +77,7 @@ class Pair:
         self._samples.read()  # what a case that was given up had left there
         for number in (0, *PORTS):
             self.model.add_port(number)
-        for meter in self.kernel.meters():
-            self.kernel.meter_del(meter.id)
+        remove_meters(self.kernel)
         self._before = counters(self.kernel)
 
     def luck(self, number):
@@ -108,8 +107,6 @@ class Pair:
         """One call of the `Datapath` protocol on both."""
         got, expected = (outcome(getattr(d, call), *arguments, **options) for d in (self.kernel, self.model))
         assert got == expected
-        if call == "meter_set":
-            stop_filling(self.kernel, arguments[0].id)
 
     def end(self):
         """All flows and counters."""
@@ -420,10 +417,9 @@ def cases(draw):
     stray = st.builds(Packet, frames, st.none())
     match = st.none() | st.builds(Match, keys, some_masks)
     change = st.builds(Change, who, st.none() | plain, st.booleans(), match, st.booleans())
-    meter = st.builds(SetMeter, meters, st.booleans()) | st.builds(DeleteMeter, meter_ids)
     others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
-    step = st.one_of(new, new, packet, packet, packet, change, stray, meter, *others)
-    return draw(st.lists(new | meter, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
+    step = st.one_of(new, new, packet, packet, packet, change, stray, meter_steps, *others)
+    return draw(st.lists(new | meter_steps, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
 
 
 @st.composite

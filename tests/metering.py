@@ -23,6 +23,11 @@ def change_bucket(datapath, number, **members):
     table._write(number, record)
 
 
+def remove_meters(datapath):
+    for meter in datapath.meters():
+        datapath.meter_del(meter.id)
+
+
 meter_ids = st.sampled_from([0, 0, 1, 4095, 4096, 0xFFFFFFFF])
 meters = st.builds(
     Meter,
@@ -39,6 +44,7 @@ class SetMeter:
 
     def play(self, pair):
         pair.control("meter_set", self.meter, clear=self.clear)
+        stop_filling(pair.kernel, self.meter.id)
 
 
 @dataclass(frozen=True)
@@ -47,3 +53,6 @@ class DeleteMeter:
 
     def play(self, pair):
         pair.control("meter_del", self.number)
+
+
+meter_steps = st.builds(SetMeter, meters, st.booleans()) | st.builds(DeleteMeter, meter_ids)

@@ -14,12 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NoReturn, TypeVar
 
 from ctl.errors import FlowSyntaxError
 from ctl.fields import Format
 from ctl.flow import FlowKey, Match
-from ctl.text.values import MASK_READERS, VALUE_READERS, read_number, read_signed_flags
+from ctl.text.values import FLAG_FORMATS, MASK_READERS, VALUE_READERS, read_number, read_signed_flags
 
 _T = TypeVar("_T")
 PortNumber = Callable[[str], int | None]
@@ -252,8 +253,8 @@ class _Parser:
         """Value and mask of a field, without what stands beside them."""
         if not word:
             self._refuse(f"{name} has no value", place, f"{name}=VALUE")
-        if field.format is Format.TCP_FLAGS and word[0] in "+-":
-            return self._number(read_signed_flags, word, place)
+        if field.format in FLAG_FORMATS and word[0] in "+-":
+            return self._number(partial(read_signed_flags, field.format), word, place)
         written, slash, mask_written = word.partition("/")
         full = (1 << field.bits) - 1
         number = self._value(name, field, written, place)

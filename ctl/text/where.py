@@ -23,6 +23,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from ctl import fields
@@ -30,8 +31,8 @@ from ctl.action import Action, Output, walk
 from ctl.errors import FlowSyntaxError
 from ctl.fields import Field, Format
 from ctl.flow import Flow
-from ctl.text.show import outline
-from ctl.text.values import MASK_READERS, OVS_ACTIONS, TCP_FLAGS, VALUE_READERS, read_signed_flags
+from ctl.outline import outline
+from ctl.text.values import FLAG_FORMATS, MASK_READERS, OVS_ACTIONS, TCP_FLAGS, VALUE_READERS, read_signed_flags
 from ctl.ufid import Ufid, UfidPrefix
 
 _T = TypeVar("_T")
@@ -256,8 +257,8 @@ class _Parser:
             self._next -= 1
             low, high = (self._value(row, *end) for end in self._ends())
             return lambda flow, _: (span := _span(flow, row)) is not None and low <= span.least and span.most <= high
-        if row.format is Format.TCP_FLAGS and word[0] in "+-":
-            value, mask = self._read(read_signed_flags, word, place)
+        if row.format in FLAG_FORMATS and word[0] in "+-":
+            value, mask = self._read(partial(read_signed_flags, row.format), word, place)
         else:
             written, slash, mask_written = word.partition("/")
             value = self._value(row, written, place)

@@ -14,7 +14,7 @@ from ctl.kernel.datapath import KernelDatapath
 from ctl.meter import Band, Meter, MeterStats
 from tests.bpf.harness import TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_REDIRECT, numbered, udp_frame
 from tests.bpf.test_hammer import FIRST, LAST, Traffic
-from tests.metering import change_bucket, stop_filling
+from tests.metering import change_bucket, remove_meters, stop_filling
 
 FRAME = udp_frame(0x0A000001)  # 53 bytes
 METERED = (MeterAction(7), Output(2))
@@ -27,8 +27,7 @@ def meter(rate=1, burst=0, *, number=7, kbps=False):
 @pytest.fixture
 def datapath(bench):
     """With a flow that has a meter, and without any meter."""
-    for each in bench.datapath.meters():
-        bench.datapath.meter_del(each.id)
+    remove_meters(bench.datapath)
     bench.datapath.flow_new(numbered(1), METERED)
     return bench.datapath
 
