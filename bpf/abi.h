@@ -185,7 +185,43 @@ struct dp_control {
 	__u32 free_units[12];		/* [k]: a chain of free runs of 2^k units, 1 + the first; 0: none */
 	__u32 zero;
 	__u64 luck;			/* for tests: 1 + the number that sample draws each time; 0: at random */
-	__u64 generation;		/* one more at each change of the flow table */
+	__u64 generation;		/* more at each change of the flow table; that of the last one which is whole */
+	__u64 change_generation;	/* of the last entry of the change log, which may be ahead of its change */
+	__u64 next_change;		/* cells of the change log written so far: where the next one goes */
+};
+
+enum change_kind {
+	CHANGE_ADD = 1,
+	CHANGE_MODIFY = 2,
+	CHANGE_DELETE = 3,
+	CHANGE_CLEAR = 4,		/* statistics zeroed */
+	CHANGE_FLUSH = 5,		/* all flows removed */
+};
+
+/*
+ * A cell of the change log, a ring.  An entry names one flow that is about to change, and takes as many
+ * cells as its name needs: a UFID one, a concrete key one for each 16 bytes.  It is complete when
+ * next_change is behind it, and written before the change itself: what a writer that died did not come
+ * to is named in vain, and nothing is ever changed without a name.
+ */
+struct change {
+	__u64 generation;		/* the datapath's when the change is whole */
+	__u32 slot;			/* of a flush: how many flows there were */
+	__u8 kind;			/* enum change_kind */
+	__u8 by_key;			/* 1: the name is the concrete key, without the zeros at its end */
+	__u8 size;			/* bytes of the name, in all cells together */
+	__u8 part;			/* which 16 bytes of it are here */
+	__u8 name[16];			/* of a flush: final packets and bytes, size 0 until they are known */
+};
+
+/*
+ * The journal of a transaction: a map that is pinned as long as one is at work.  Element 0 is the head,
+ * whose slot is 1 from the commit on, and whose actions is how many intents follow.
+ */
+struct intent {
+	__u32 slot;
+	__u32 kind;			/* enum change_kind */
+	__u64 actions;			/* of a modification: the new reference */
 };
 
 /* What a datapath is, one element, written once. */
@@ -388,11 +424,14 @@ enum map_id {
 	MAP_TC_PORTS = 21,		/* as MAP_PORTS, which belongs to the XDP hook */
 	MAP_SAMPLES = 22,
 	MAP_NESTED_COPIES = 23,
+	MAP_CHANGES = 24,
 };
 
 ABI_ASSERT(sizeof(struct flow_record) == 128);
 ABI_ASSERT(sizeof(struct flow_tail) == 184);
 ABI_ASSERT(sizeof(struct mask_entry) == 240);
+ABI_ASSERT(sizeof(struct change) == 32);
+ABI_ASSERT(sizeof(struct intent) == 16);
 ABI_ASSERT(sizeof(struct hand_over) == 24);
 ABI_ASSERT(sizeof(struct copy_note) == 20);
 ABI_ASSERT(sizeof(((struct scratch *)0)->nests) == NESTING_MAX * sizeof(struct nest));

@@ -17,6 +17,7 @@
  *	tails		slot -> flow_tail		userspace both		as records
  *	actions		index -> action_unit		userspace both		new lists are refused
  *	free_slots	depth -> slot			userspace userspace	-
+ *	changes		place -> change			userspace userspace	the oldest changes are forgotten
  *	ports, tc_ports	port number -> ifindex		userspace program	numbers end at 1023
  *	port_of		place -> port_place		userspace program	as ports, see port.h
  *	port_info	port number -> port_info	userspace both		as ports
@@ -30,7 +31,7 @@
  *	samples		ring of sample			program	  userspace	the sample is lost and counted
  *	nested_copies	place -> nested_copy		program	  program	the oldest copy is lost and counted
  *
- * records, tails, masks, actions, control and the free lists are mapped into userspace's memory.
+ * records, tails, masks, actions, control, changes and the free lists are mapped into userspace's memory.
  */
 #ifndef UFID_MAPS_H
 #define UFID_MAPS_H

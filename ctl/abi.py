@@ -185,6 +185,16 @@ class ClsactUse(IntEnum):
     CLSACT_OWN = 2
 
 
+class ChangeKind(IntEnum):
+    """enum change_kind."""
+
+    CHANGE_ADD = 1
+    CHANGE_MODIFY = 2
+    CHANGE_DELETE = 3
+    CHANGE_CLEAR = 4
+    CHANGE_FLUSH = 5
+
+
 class CopyLimit(IntEnum):
     """enum copy_limit."""
 
@@ -234,6 +244,7 @@ class MapId(IntEnum):
     MAP_TC_PORTS = 21
     MAP_SAMPLES = 22
     MAP_NESTED_COPIES = 23
+    MAP_CHANGES = 24
 
 
 class ActionUnit(Structure):
@@ -629,7 +640,7 @@ class PortInfo(Structure):
 
 
 class DpControl(Structure):
-    """struct dp_control: 104 bytes."""
+    """struct dp_control: 120 bytes."""
 
     _fields_ = (
         ("n_masks", c_uint32),
@@ -645,6 +656,32 @@ class DpControl(Structure):
         ("zero", c_uint32),
         ("luck", c_uint64),
         ("generation", c_uint64),
+        ("change_generation", c_uint64),
+        ("next_change", c_uint64),
+    )
+
+
+class Change(Structure):
+    """struct change: 32 bytes."""
+
+    _fields_ = (
+        ("generation", c_uint64),
+        ("slot", c_uint32),
+        ("kind", c_uint8),
+        ("by_key", c_uint8),
+        ("size", c_uint8),
+        ("part", c_uint8),
+        ("name", c_uint8 * 16),
+    )
+
+
+class Intent(Structure):
+    """struct intent: 16 bytes."""
+
+    _fields_ = (
+        ("slot", c_uint32),
+        ("kind", c_uint32),
+        ("actions", c_uint64),
     )
 
 
@@ -914,20 +951,22 @@ BTF_IDS: Final[dict[str, int]] = {
     "port_place": 120,
     "port_info": 124,
     "dp_control": 129,
-    "dp_meta": 134,
-    "layout": 139,
-    "nest": 143,
-    "scratch": 147,
-    "hand_over": 154,
-    "copy_note": 158,
-    "nested_copy": 162,
-    "upcall": 166,
-    "sample": 171,
-    "upcall_buffer": 175,
+    "change": 134,
+    "intent": 138,
+    "dp_meta": 142,
+    "layout": 147,
+    "nest": 151,
+    "scratch": 155,
+    "hand_over": 162,
+    "copy_note": 166,
+    "nested_copy": 170,
+    "upcall": 174,
+    "sample": 179,
+    "upcall_buffer": 183,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0xd7e9ff46
+LAYOUT: Final = 0xf4b4dcd4

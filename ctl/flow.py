@@ -103,6 +103,11 @@ class Flow:
     generation: int = 0
     not_xdp: str | None = None
 
+    @property
+    def who(self) -> FlowId:
+        """Its name: the UFID if it has one, else its concrete key."""
+        return self.match.key if self.ufid is None else self.ufid
+
 
 # What names a flow to get, set and delete: its UFID, or the concrete key of a flow that has none.
 FlowId = Ufid | FlowKey

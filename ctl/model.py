@@ -15,12 +15,13 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, cast
 
-from ctl.abi import ActionLimit, DpLimit, DropReason
+from ctl.abi import ActionLimit, ChangeKind, DpLimit, DropReason
 from ctl.action import Actions, Psample, Userspace
+from ctl.change import Add, Change, Delete, Modify
 from ctl.datapath import (
     DatapathStats,
     Port,
@@ -31,9 +32,10 @@ from ctl.datapath import (
     no_flow,
     ufid_exists,
 )
-from ctl.errors import Exists, NotFound, UsageError
+from ctl.errors import CtlError, Exists, NotFound, TableFull, UsageError
 from ctl.execute import Nested, Outcome, Packet, Pass, execute
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
+from ctl.history import Changes, Event, differences, not_yet
 from ctl.packet import extract
 from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
@@ -113,6 +115,7 @@ class ModelDatapath:
         self._masks: dict[int, FlowKey] = {}  # by rank
         self._flows: list[Flow] = []
         self._generation = 0
+        self._events: list[Event] = []
         self._ports: dict[int, Port] = {}
         self._port_stats: dict[int, PortStats] = {}
         self._hit = self._missed = self._lost = self._mask_hit = 0
@@ -162,7 +165,7 @@ class ModelDatapath:
         if len(self._flows) == self._max_flows:
             raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
         self._hold_mask(match.mask)
-        self._generation += 1
+        self._note(ChangeKind.CHANGE_ADD, ufid or match.key)
         flow = Flow(
             ufid=ufid,
             match=Match(match.masked, match.mask) if ufid else match,
@@ -189,7 +192,9 @@ class ModelDatapath:
             check_actions(actions, flow.match.masked, flow.match.mask)
             check_executable(actions)
             flow = self._replace(flow, replace(flow, actions=actions, not_xdp=why_not_xdp(actions)))
+            self._note(ChangeKind.CHANGE_MODIFY, who)
         if clear:
+            self._note(ChangeKind.CHANGE_CLEAR, who)
             self._replace(flow, replace(flow, stats=FlowStats()))
         return flow
 
@@ -204,16 +209,84 @@ class ModelDatapath:
         """See `ctl.datapath.Datapath`."""
         flow = self.flow_get(who)
         self._flows.remove(flow)
-        used = {flow.match.mask for flow in self._flows}
-        self._masks = {rank: mask for rank, mask in self._masks.items() if mask in used}
+        self._drop_unused_masks()
+        self._note(ChangeKind.CHANGE_DELETE, who)
         return flow
 
     def flow_flush(self) -> int:
         """See `ctl.datapath.Datapath`."""
-        count = len(self._flows)
-        self._flows.clear()
-        self._masks.clear()
+        count, stats = len(self._flows), [flow.stats for flow in self._flows]
+        if count:
+            self._generation += 1
+            self._events.append(
+                Event(
+                    generation=self._generation,
+                    kind=ChangeKind.CHANGE_FLUSH,
+                    flows=count,
+                    packets=sum(each.packets for each in stats),
+                    bytes=sum(each.bytes for each in stats),
+                )
+            )
+        self._flows = []
+        self._masks = {}
         return count
+
+    def flow_apply(self, changes: Sequence[Change], *, atomic: bool = False) -> dict[int, CtlError]:
+        """See `ctl.datapath.Datapath`."""
+        if atomic:
+            return self._apply_all(changes)
+        refused: dict[int, CtlError] = {}
+        for index, change in enumerate(changes):
+            try:
+                self._apply_one(change)
+            except CtlError as error:
+                refused[index] = error
+        return refused
+
+    def _apply_one(self, change: Change) -> None:
+        match change:
+            case Add(match=match, actions=actions, ufid=ufid):
+                self.flow_new(match, actions, ufid)
+            case Modify(who=who, actions=actions, clear=clear, create=create):
+                if create is not None and not any(flow.who == who for flow in self._flows):
+                    self.flow_new(create, actions or (), None if isinstance(who, FlowKey) else who)
+                else:
+                    self.flow_set(who, actions, clear=clear)
+            case Delete(who=who):
+                self.flow_del(who)
+
+    def _apply_all(self, changes: Sequence[Change]) -> dict[int, CtlError]:
+        """One by one in a roomy copy, which then takes our place, if what it has more has room here."""
+        copy = ModelDatapath(self.name, max_flows=1 << 32, max_masks=1 << 32)
+        copy._flows, copy._masks, copy._generation = list(self._flows), dict(self._masks), self._generation
+        if refused := copy.flow_apply(changes):
+            return refused
+        new = [flow for flow in copy._flows if flow.generation > self._generation]
+        if len(self._flows) + len(new) > self._max_flows:
+            raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
+        before = dict(self._masks)
+        try:
+            for flow in new:
+                self._hold_mask(flow.match.mask)
+        except TableFull:
+            self._masks = before
+            raise
+        self._flows, self._generation = copy._flows, copy._generation
+        self._events += copy._events
+        self._drop_unused_masks()
+        return {}
+
+    def flow_changes(self, since: int) -> Changes:
+        """See `ctl.datapath.Datapath`.  Nothing is ever forgotten."""
+        if since > self._generation:
+            raise not_yet(self.name, since, self._generation)
+        events = (event for event in self._events if event.generation > since)
+        found = {flow.who: flow for flow in self._flows}
+        return Changes(generation=self._generation, differences=differences(events, found.get, self.flow_dump))
+
+    def _note(self, kind: ChangeKind, who: FlowId) -> None:
+        self._generation += 1
+        self._events.append(Event(generation=self._generation, kind=kind, who=who))
 
     def flow_dump(self) -> Iterator[Flow]:
         """See `ctl.datapath.Datapath`."""
@@ -227,6 +300,10 @@ class ModelDatapath:
         if rank is None:
             raise full(self.name, f"its mask table holds {self._max_masks} masks", "--max-masks")
         self._masks[rank] = mask
+
+    def _drop_unused_masks(self) -> None:
+        used = {flow.match.mask for flow in self._flows}
+        self._masks = {rank: mask for rank, mask in self._masks.items() if mask in used}
 
     def _replace(self, old: Flow, new: Flow) -> Flow:
         self._flows[self._flows.index(old)] = new
@@ -379,5 +456,6 @@ class ModelDatapath:
             mask_hit=self._mask_hit,
             flows=len(self._flows),
             masks=len(self._masks),
+            generation=self._generation,
             drops={r.name.removeprefix("DROP_").lower(): count for r, count in self._drops.items()},
         )

@@ -35,6 +35,8 @@ from ctl.action import (
     nested,
     walk,
 )
+from ctl.change import Add, Modify
+from ctl.change import Delete as Remove
 from ctl.datapath import PortStats
 from ctl.errors import CtlError
 from ctl.flow import FlowKey, Match
@@ -64,6 +66,7 @@ class Pair:
         self._luck = 0
         self.model = None
         self._before = None
+        self._marks = []
 
     def begin(self):
         """Empty both.  Counters of the kernel's go on, and are compared from here."""
@@ -73,6 +76,7 @@ class Pair:
         for number in (0, *PORTS):
             self.model.add_port(number)
         self._before = counters(self.kernel)
+        self._marks = [d.stats().generation for d in (self.kernel, self.model)]
 
     def luck(self, number):
         """What sample draws from now on."""
@@ -102,8 +106,17 @@ class Pair:
         got, expected = (outcome(getattr(d, call), *arguments, **options) for d in (self.kernel, self.model))
         assert got == expected
 
+    def since(self, *, keep):
+        """What has changed since the beginning or the last mark, which is moved to here unless it is to be kept."""
+        both = [d.flow_changes(mark) for d, mark in zip((self.kernel, self.model), self._marks, strict=True)]
+        got, expected = (sorted(map(told_difference, changes.differences)) for changes in both)
+        assert got == expected
+        if not keep:
+            self._marks = [changes.generation for changes in both]
+
     def end(self):
-        """All flows and counters."""
+        """All flows and counters, and all changes."""
+        self.since(keep=True)
         got, expected = (sorted(map(told, d.flow_dump())) for d in (self.kernel, self.model))
         assert got == expected
         assert self._gained() == counters(self.model)
@@ -209,9 +222,16 @@ def bare(frame):
 def outcome(call, *arguments, **options):
     """What a call returned, or how it was refused, in a form that can be compared."""
     try:
-        return told(call(*arguments, **options))
+        result = call(*arguments, **options)
     except CtlError as e:
-        return type(e), e.message, e.hint
+        return told_error(e)
+    if isinstance(result, dict):
+        return {index: told_error(error) for index, error in result.items()}
+    return result if isinstance(result, int) else told(result)
+
+
+def told_error(error):
+    return type(error), error.message, error.hint
 
 
 def told(flow):
@@ -219,6 +239,13 @@ def told(flow):
     stats = (flow.stats.packets, flow.stats.bytes, flow.stats.used_ms is not None, flow.stats.tcp_flags)
     name = flow.ufid.octets if flow.ufid else b""
     return name, flow.match.key.raw, flow.match.mask.raw, flow.actions, stats
+
+
+def told_difference(row):
+    """A difference without its generation; in order of the change and the name."""
+    name = row.who.raw if isinstance(row.who, FlowKey) else row.who.octets if row.who else b""
+    flow = told(row.flow) if row.flow else ()
+    return row.change, name, isinstance(row.who, FlowKey), row.flows, row.packets, row.bytes, flow
 
 
 def lookups(datapath):
@@ -290,6 +317,29 @@ class Luck:
 
     def play(self, pair):
         pair.luck(self.number)
+
+
+@dataclass(frozen=True)
+class Flush:
+    def play(self, pair):
+        pair.control("flow_flush")
+
+
+@dataclass(frozen=True)
+class Apply:
+    changes: tuple
+    atomic: bool
+
+    def play(self, pair):
+        pair.control("flow_apply", self.changes, atomic=self.atomic)
+
+
+@dataclass(frozen=True)
+class Since:
+    keep: bool
+
+    def play(self, pair):
+        pair.since(keep=self.keep)
 
 
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tun_ipv6_src"][0] and name != "mask_id"]
@@ -394,8 +444,21 @@ def cases(draw):
     stray = st.builds(Packet, frames, st.none())
     change = st.builds(Change, who, st.none() | plain, st.booleans())
     others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
-    step = st.one_of(new, new, packet, packet, packet, change, stray, *others)
+    one = st.one_of(new, new, packet, packet, packet, change, stray, *others)
+    step = st.one_of(one, one, one, one, applies(new, who), st.builds(Since, st.booleans()), st.just(Flush()))
     return draw(st.lists(new, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
+
+
+def applies(new, who):
+    """Several changes at once, which name few flows, so that they meet."""
+    one = st.one_of(
+        new.map(lambda step: Add(step.match, step.actions, step.ufid)),
+        st.builds(Modify, who, st.none() | plain, st.booleans()),
+        new.map(lambda step: Modify(step.ufid or step.match.key, step.actions, create=step.match)),
+        st.builds(Remove, who),
+        st.builds(Remove, who),
+    )
+    return st.builds(Apply, st.lists(one, min_size=1, max_size=9).map(tuple), st.booleans())
 
 
 @st.composite

@@ -12,12 +12,13 @@ import dataclasses
 import errno
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Self
 
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
+from ctl.change import Change
 from ctl.datapath import (
     DatapathStats,
     Port,
@@ -30,7 +31,8 @@ from ctl.datapath import (
 )
 from ctl.errors import Absent, CtlError, NotFound, NotSupported
 from ctl.flow import Flow, FlowId, FlowKey, Match
-from ctl.kernel import bpffs, libbpf
+from ctl.history import Changes, differences
+from ctl.kernel import bpffs, libbpf, many
 from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.records import RecordReader
 from ctl.kernel.writer import Writer
@@ -190,7 +192,28 @@ class KernelDatapath:
     def flow_flush(self) -> int:
         """See `ctl.datapath.Datapath`."""
         with self.hold() as writer:
-            return len(writer.remove(list(writer.live_slots())))
+            return writer.flush()
+
+    def flow_apply(self, changes: Sequence[Change], *, atomic: bool = False) -> dict[int, CtlError]:
+        """See `ctl.datapath.Datapath`.  An OSError other than ENOMEM may leave the changes done or not, all of them."""
+        try:
+            with self.hold() as writer:
+                return many.apply(self.name, writer, changes, atomic=atomic)
+        except OSError as e:
+            if e.errno != errno.ENOMEM:
+                raise
+            raise out_of_memory(self.name) from e
+
+    def flow_changes(self, since: int) -> Changes:
+        """See `ctl.datapath.Datapath`."""
+        generation, events = self.reader.log.events(self.name, since)
+        return Changes(generation=generation, differences=differences(events, self._flow_if_any, self.flow_dump))
+
+    def _flow_if_any(self, who: FlowId) -> Flow | None:
+        try:
+            return self.flow_get(who)
+        except NotFound:
+            return None
 
     def flow_dump(self) -> Iterator[Flow]:
         """See `ctl.datapath.Datapath`."""
@@ -291,6 +314,7 @@ class KernelDatapath:
             **totals,
             flows=self.reader.control.n_flows,
             masks=len(self.reader.live_masks()),
+            generation=self.reader.control.generation,
             drops={r.name.removeprefix("DROP_").lower(): sum(cpu.drops[r] for cpu in cpus) for r in reasons},
         )
 

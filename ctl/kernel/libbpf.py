@@ -12,7 +12,7 @@ import ctypes
 import errno
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
@@ -187,6 +187,8 @@ def _load() -> ctypes.CDLL:
         "bpf_map_update_elem": (c_int, c_void_p, c_void_p, c_uint64),
         "bpf_map_lookup_elem": (c_int, c_void_p, c_void_p),
         "bpf_map_delete_elem": (c_int, c_void_p),
+        "bpf_map_update_batch": (c_int, c_char_p, c_char_p, POINTER(c_uint32), c_void_p),
+        "bpf_map_delete_batch": (c_int, c_char_p, POINTER(c_uint32), c_void_p),
         "bpf_map_get_next_key": (c_int, c_void_p, c_void_p),
         "bpf_link_create": (c_int, c_int, c_int, POINTER(_LinkCreateOpts)),
         "bpf_link_detach": (c_int,),
@@ -323,6 +325,27 @@ def map_delete(fd: int, key: Any) -> bool:
         return False
     _checked(result, "deleting from a map")
     return False
+
+
+def map_update_batch(fd: int, keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[int, OSError | None]:
+    """Write elements in their order; how many were written, and what stopped it."""
+    count = c_uint32(len(keys))
+    result = _lib.bpf_map_update_batch(fd, b"".join(keys), b"".join(values), byref(count), None)
+    return _batched(result, count, len(keys), "updating a map")
+
+
+def map_delete_batch(fd: int, keys: Sequence[bytes]) -> tuple[int, OSError | None]:
+    """Remove elements in their order; how many were removed, and what stopped it, such as one that is not there."""
+    count = c_uint32(len(keys))
+    result = _lib.bpf_map_delete_batch(fd, b"".join(keys), byref(count), None)
+    return _batched(result, count, len(keys), "deleting from a map")
+
+
+def _batched(result: int, count: Any, wanted: int, what: str) -> tuple[int, OSError | None]:
+    if result >= 0:
+        return wanted, None
+    error = ctypes.get_errno() or -result
+    return min(count.value, wanted), OSError(error, f"{what}: {os.strerror(error)}")
 
 
 def map_keys(fd: int, key_size: int) -> list[bytes]:

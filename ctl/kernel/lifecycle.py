@@ -21,8 +21,8 @@ from ctl.kernel import bpffs, clsact, libbpf, program, ticks
 from ctl.kernel import maps as mapping
 from ctl.kernel.attach import PROGRAM, detach_link
 from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath, read_meta
+from ctl.kernel.lock import lock_folder
 from ctl.kernel.maps import Sizes
-from ctl.kernel.writer import lock_folder
 from ctl.netns import NetNs
 
 Begin = Callable[[], None]  # called before the first change, for who has to write down that there will be one

@@ -50,6 +50,7 @@ class MapSpec:
         return bool(self.flags & libbpf.F_MMAPABLE)
 
 
+_CHANGE_CELLS: Final = 8192
 _SCALAR_SIZES: Final = {"__u8": 1, "__u16": 2, "__u32": 4, "__u64": 8}
 
 
@@ -63,6 +64,11 @@ def _ports(_: Sizes) -> int:
 
 def _flows(sizes: Sizes) -> int:
     return sizes.max_flows
+
+
+def change_cells(max_flows: int) -> int:
+    """Cells of the change log: one for every 16 flows, and enough to be of use to a small datapath."""
+    return max(_CHANGE_CELLS, max_flows // 16)
 
 
 def _array(value: str, entries: Callable[[Sizes], int]) -> MapSpec:
@@ -114,6 +120,7 @@ SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_TC_PORTS: _without_btf(libbpf.MAP_DEVMAP, "__u32", _ports),
     MapId.MAP_SAMPLES: _without_btf(libbpf.MAP_RINGBUF, "", lambda _: SAMPLE_RING_SIZE),
     MapId.MAP_NESTED_COPIES: _array("nested_copy", lambda _: libbpf.possible_cpus() * abi.CopyLimit.COPIES_WAITING),
+    MapId.MAP_CHANGES: _mapped("change", lambda s: change_cells(s.max_flows)),
 }
 
 

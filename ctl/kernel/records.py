@@ -8,6 +8,7 @@ that the record is the one that was asked for, as the program does.
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -15,10 +16,11 @@ from typing import Any, Final
 from ctl import abi
 from ctl.abi import ActionRefBits, DpLimit, MapId, RecordState, SizeClass
 from ctl.action import Actions
-from ctl.flow import Flow, FlowKey, FlowStats, Match
+from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
 from ctl.kernel import libbpf
+from ctl.kernel.changelog import ChangeLog
 from ctl.kernel.encode import decode
-from ctl.kernel.maps import Maps, Sizes, port_info
+from ctl.kernel.maps import Maps, Sizes, change_cells, port_info
 from ctl.kernel.ticks import Ticks
 from ctl.kernel.units import UNIT_SIZE, run_class
 from ctl.placement import why_not_xdp
@@ -95,6 +97,11 @@ class RecordReader:
         libbpf.map_lookup(maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
         self._ticks = Ticks(meta.tick_ns, meta.tick_zero_ns)
         self._mask_cache: dict[int, tuple[bytes, FlowKey]] = {}
+
+    @functools.cached_property
+    def log(self) -> ChangeLog:
+        """The log of changes."""
+        return ChangeLog(self.maps.memory(MapId.MAP_CHANGES), self.control, change_cells(self.sizes.max_flows))
 
     # --- structures in place ---------------------------------------------------------------------
 
@@ -225,6 +232,15 @@ class RecordReader:
         """The id of a live mask with exactly these bits."""
         return next((i for i in self.live_masks() if self.mask(i) == mask), None)
 
+    def slot_of(self, who: FlowId) -> int | None:
+        """The flow of that name."""
+        return self.slot_of_key(who) if isinstance(who, FlowKey) else self.slot_of_ufid(who)
+
+    def name_at(self, slot: int) -> FlowId:
+        """The name of the flow whose record is at a slot."""
+        record = self.record(slot)
+        return Ufid(bytes(record.ufid[: record.ufid_len])) if record.ufid_len else self.key(slot)
+
     def slot_of_ufid(self, ufid: Ufid) -> int | None:
         """The flow with that UFID."""
         for _ in range(2):
@@ -248,6 +264,22 @@ class RecordReader:
             if self.record(slot).key.mask_id == mask_id and (self.key(slot) & mask).raw == wanted:
                 return slot
         return None
+
+    def elements_of(self, slot: int) -> list[tuple[MapId, bytes]]:
+        """The elements by which the flow at a slot is found, as (map, key): the UFID index's, if any, first."""
+        record = self.record(slot)
+        mask = self.mask(record.key.mask_id)
+        found = [(MapId.MAP_UFIDS, bytes(record.ufid) + bytes((record.ufid_len,)))] if record.ufid_len else []
+        return [*found, table_key(size_class(mask), key_for_table(self.key(slot) & mask, record.key.mask_id))]
+
+    def slot_under(self, match: Match) -> int | None:
+        """The flow with that mask and masked key."""
+        mask_id = self.mask_id_of(match.mask)
+        return None if mask_id is None else self.slot_of_match(mask_id, match.masked)
+
+    def about(self, slot: int) -> tuple[FlowId, Match]:
+        """The name and the match of the flow at a slot, for who holds the lock."""
+        return self.name_at(slot), Match(self.key(slot), self.mask(self.record(slot).key.mask_id))
 
     def slot_of_key(self, key: FlowKey) -> int | None:
         """The flow that has no UFID and was installed with that concrete key."""
