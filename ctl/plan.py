@@ -15,6 +15,7 @@ from ctl.change import Add, Change, Delete, Modify
 from ctl.datapath import match_exists, no_flow, ufid_exists
 from ctl.errors import CtlError
 from ctl.flow import FlowId, FlowKey, Match
+from ctl.ufid import Ufid
 
 
 class Table(Protocol):
@@ -24,13 +25,23 @@ class Table(Protocol):
         """The flow of that name."""
         ...
 
-    def slot_under(self, match: Match) -> int | None:
+    def slot_under(self, mask: FlowKey, masked: FlowKey) -> int | None:
         """The flow with that mask and masked key."""
         ...
 
     def about(self, slot: int) -> tuple[FlowId, Match]:
         """A flow's name and match."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A flow that is new.  ``masked`` is the match's masked key."""
+
+    match: Match
+    masked: FlowKey
+    actions: Actions
+    ufid: Ufid | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +57,13 @@ class Changed:
 class Plan:
     """What the changes come to, and those that are refused, by their index among the changes."""
 
-    adds: tuple[Add, ...] = ()
+    adds: tuple[Added, ...] = ()
     modifies: tuple[Changed, ...] = ()
     deletes: tuple[int, ...] = ()
     refused: dict[int, CtlError] = field(default_factory=dict)
 
 
-Check = Callable[[Actions, Match], None]  # raises what is wrong with the actions of a flow with that match
+Check = Callable[[Actions, FlowKey, FlowKey], None]  # raises what is wrong with a list, for a masked key and its mask
 
 
 def plan(datapath: str, table: Table, changes: Sequence[Change], check: Check) -> Plan:
@@ -74,13 +85,14 @@ class _Entry:
     slot: int | None
     who: FlowId
     match: Match
+    masked: FlowKey
     actions: Actions | None = None
     clear: bool = False
 
     @property
     def place(self) -> tuple[bytes, bytes]:
         """What no two flows share."""
-        return self.match.mask.raw, self.match.masked.raw
+        return self.match.mask.raw, self.masked.raw
 
 
 class _Planner:
@@ -101,7 +113,12 @@ class _Planner:
         kept = (entry for entry in self._by_slot.values() if self._by_name[entry.who] is entry)
         return Plan(
             adds=tuple(
-                Add(entry.match, entry.actions or (), None if isinstance(entry.who, FlowKey) else entry.who)
+                Added(
+                    entry.match,
+                    entry.masked,
+                    entry.actions or (),
+                    None if isinstance(entry.who, FlowKey) else entry.who,
+                )
                 for entry in self._adds.values()
             ),
             modifies=tuple(
@@ -124,16 +141,18 @@ class _Planner:
                 self._delete(self._named(who))
 
     def _add(self, match: Match, actions: Actions, who: FlowId) -> None:
-        self._check(actions, match)
+        masked = match.masked
+        self._check(actions, masked, match.mask)
         if not isinstance(who, FlowKey) and self._find(who) is not None:
             raise ufid_exists(who)
-        entry = _Entry(None, who, match, actions)
-        holder = self._holder(entry.place, match)
+        entry = _Entry(None, who, match, masked, actions)
+        place = entry.place
+        holder = self._holder(place, match.mask, masked)
         if holder is not None:
             raise match_exists(None if isinstance(holder.who, FlowKey) else holder.who)
         if isinstance(who, FlowKey) and self._find(who) is not None:
             raise match_exists(None)
-        self._by_name[who] = self._by_place[entry.place] = self._adds[who] = entry
+        self._by_name[who] = self._by_place[place] = self._adds[who] = entry
 
     def _modify(self, change: Modify) -> None:
         entry = self._find(change.who)
@@ -143,7 +162,7 @@ class _Planner:
             self._add(change.create, change.actions or (), change.who)
             return
         if change.actions is not None:
-            self._check(change.actions, entry.match)
+            self._check(change.actions, entry.masked, entry.match.mask)
             entry.actions = change.actions
         entry.clear |= change.clear
 
@@ -166,15 +185,16 @@ class _Planner:
             self._by_name[who] = None if slot is None else self._entry(slot)
         return self._by_name[who]
 
-    def _holder(self, place: tuple[bytes, bytes], match: Match) -> _Entry | None:
+    def _holder(self, place: tuple[bytes, bytes], mask: FlowKey, masked: FlowKey) -> _Entry | None:
         if place not in self._by_place:
-            slot = self._table.slot_under(match)
+            slot = self._table.slot_under(mask, masked)
             self._by_place[place] = None if slot is None else self._entry(slot)
         return self._by_place[place]
 
     def _entry(self, slot: int) -> _Entry:
         """A flow of the table, which is about to be known by its name and by its match."""
         if slot not in self._by_slot:
-            entry = _Entry(slot, *self._table.about(slot))
+            who, match = self._table.about(slot)
+            entry = _Entry(slot, who, match, match.masked)
             self._by_slot[slot] = self._by_name[entry.who] = self._by_place[entry.place] = entry
         return self._by_slot[slot]

@@ -34,14 +34,22 @@ def apply(datapath: str, writer: Writer, changes: Sequence[Change], *, atomic: b
 def bursts(changes: Sequence[Change]) -> Iterator[tuple[int, Sequence[Change]]]:
     """Changes that can be carried out together and come to the same as one after the other, and where they begin.
 
-    What follows a removal may need what that frees: a slot, or the rank of a mask.
+    What follows a removal may need what that frees: a slot, or the rank of a mask.  And a flow that comes and goes
+    has kept others from the rank of its mask meanwhile.
     """
-    start = 0
+    start, removing, new = 0, False, set[FlowId]()
     for index, change in enumerate(changes):
-        behind = index > start and isinstance(changes[index - 1], Delete) and not isinstance(change, Delete)
-        if behind or index - start == _BURST:
+        removes = isinstance(change, Delete)
+        if (removing and not removes) or index - start == _BURST or (isinstance(change, Delete) and change.who in new):
             yield start, changes[start:index]
             start = index
+            new.clear()
+        removing = removes
+        match change:
+            case Add(match=match, ufid=ufid):
+                new.add(match.key if ufid is None else ufid)
+            case Modify(who=who) if change.create is not None:
+                new.add(who)
     if start < len(changes):
         yield start, changes[start:]
 
@@ -80,8 +88,8 @@ def _new_match(change: Change) -> Match | None:
 def _plan(datapath: str, writer: Writer, changes: Sequence[Change]) -> Plan:
     executable: set[Actions] = set()
 
-    def check(actions: Actions, match: Match) -> None:
-        check_actions(actions, match.masked, match.mask)
+    def check(actions: Actions, masked: FlowKey, mask: FlowKey) -> None:
+        check_actions(actions, masked, mask)
         if actions not in executable:
             check_executable(actions)
             encode(actions)
@@ -105,9 +113,9 @@ class _Table:
         """The name and the match of a flow."""
         return self._writer.about(slot)
 
-    def slot_under(self, match: Match) -> int | None:
+    def slot_under(self, mask: FlowKey, masked: FlowKey) -> int | None:
         """The flow with that mask and masked key."""
-        if match.mask not in self._masks:
-            self._masks[match.mask] = self._writer.mask_id_of(match.mask)
-        mask_id = self._masks[match.mask]
-        return None if mask_id is None else self._writer.slot_of_match(mask_id, match.masked)
+        if mask not in self._masks:
+            self._masks[mask] = self._writer.mask_id_of(mask)
+        mask_id = self._masks[mask]
+        return None if mask_id is None else self._writer.slot_of_match(mask_id, masked)

@@ -268,14 +268,11 @@ class RecordReader:
     def elements_of(self, slot: int) -> list[tuple[MapId, bytes]]:
         """The elements by which the flow at a slot is found, as (map, key): the UFID index's, if any, first."""
         record = self.record(slot)
-        mask = self.mask(record.key.mask_id)
-        found = [(MapId.MAP_UFIDS, bytes(record.ufid) + bytes((record.ufid_len,)))] if record.ufid_len else []
-        return [*found, table_key(size_class(mask), key_for_table(self.key(slot) & mask, record.key.mask_id))]
-
-    def slot_under(self, match: Match) -> int | None:
-        """The flow with that mask and masked key."""
-        mask_id = self.mask_id_of(match.mask)
-        return None if mask_id is None else self.slot_of_match(mask_id, match.masked)
+        mask_id = record.key.mask_id
+        mask = self.mask(mask_id)
+        in_table = table_key(size_class(mask), key_for_table(self.key(slot) & mask, mask_id))
+        ufid = [(MapId.MAP_UFIDS, bytes(record.ufid) + bytes((record.ufid_len,)))] if record.ufid_len else []
+        return [*ufid, in_table]
 
     def about(self, slot: int) -> tuple[FlowId, Match]:
         """The name and the match of the flow at a slot, for who holds the lock."""

@@ -24,17 +24,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 from ctl import abi
-from ctl.abi import ChangeKind, MapId, RecordState
+from ctl.abi import ChangeKind, MapId, RecordState, SizeClass
 from ctl.action import Actions
-from ctl.change import Add
 from ctl.errors import TableFull
 from ctl.faults import fault
 from ctl.flow import FlowKey, Match
 from ctl.kernel import libbpf
 from ctl.kernel.encode import encode
-from ctl.kernel.records import key_for_table, run_of, size_class
+from ctl.kernel.records import key_for_table, run_of, size_class, table_key, ufid_key
 from ctl.kernel.store import Store
-from ctl.plan import Changed, Plan
+from ctl.plan import Added, Changed, Plan
 
 JOURNAL: Final = "transaction"  # the name of its pin
 _INTENT: Final = struct.Struct("<IIQ")  # struct intent
@@ -108,7 +107,6 @@ class _Prepared:
     """What a plan needs: slots and elements of the flows to install, references of those to change."""
 
     slots: list[int]
-    masks: dict[FlowKey, int]
     new_masks: list[int]
     fresh: dict[MapId, list[tuple[bytes, int]]]  # elements that are not there yet, with their slots
     replacing: list[tuple[MapId, bytes, int]]  # those whose place another flow has
@@ -158,28 +156,28 @@ class Transactions(Store):
         if len(plan.adds) > self.control.n_free_slots:
             raise self._full(f"its flow table holds {self.sizes.max_flows} flows", "--max-flows")
         masks, new_masks = self._choose_masks(plan.adds)
-        lists = self._fill_lists([(add.actions) for add in plan.adds])
+        lists = self._fill_lists([add.actions for add in plan.adds])
         try:
             changed = [row for row in plan.modifies if row.actions is not None]
             references = self._fill_lists([row.actions or () for row in changed])
         except TableFull:
             self._give_back(lists)
             raise
-        prepared = _Prepared([], masks, new_masks, defaultdict(list), [], {})
+        prepared = _Prepared([], new_masks, defaultdict(list), [], {})
         prepared.references.update(zip((row.slot for row in changed), references, strict=True))
         leaving = {element for slot in plan.deletes for element in self.elements_of(slot)} if plan.adds else set()
         for add, reference in zip(plan.adds, lists, strict=True):
-            slot = self._prepare_flow(add, masks[add.match.mask], reference)
+            slot, elements = self._prepare_flow(add, masks[add.match.mask], reference)
             prepared.slots.append(slot)
-            for map_id, key in self.elements_of(slot):
+            for map_id, key in elements:
                 if (map_id, key) in leaving:
                     prepared.replacing.append((map_id, key, slot))
                 else:
                     prepared.fresh[map_id].append((key, slot))
         return prepared
 
-    def _choose_masks(self, adds: tuple[Add, ...]) -> tuple[dict[FlowKey, int], list[int]]:
-        """The id of each mask, and those ids that are new, whose masks are written.  TableFull."""
+    def _choose_masks(self, adds: tuple[Added, ...]) -> tuple[dict[FlowKey, tuple[int, SizeClass]], list[int]]:
+        """The id and the size of each mask, and those ids that are new, whose masks are written.  TableFull."""
         wanted = dict.fromkeys(add.match.mask for add in adds)
         known = {mask: self.mask_id_of(mask) for mask in wanted}
         new = [mask for mask, mask_id in known.items() if mask_id is None]
@@ -189,11 +187,11 @@ class Transactions(Store):
             free = self._free_mask_ids()
         if len(new) > len(free):
             raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
-        ids = {mask: mask_id for mask, mask_id in known.items() if mask_id is not None}
+        places = {mask: (mask_id, size_class(mask)) for mask, mask_id in known.items() if mask_id is not None}
         for mask, mask_id in zip(new, free, strict=False):
+            places[mask] = mask_id, size_class(mask)
             self._fill_mask(mask_id, mask, size_class(mask))
-            ids[mask] = mask_id
-        return ids, free[: len(new)]
+        return places, free[: len(new)]
 
     def _fill_lists(self, wanted: list[Actions]) -> list[int]:
         """A reference to each list.  TableFull, with none of them left."""
@@ -217,11 +215,15 @@ class Transactions(Store):
             self._units.give(*run_of(reference))
         self._prepared_lists.clear()
 
-    def _prepare_flow(self, add: Add, mask_id: int, reference: int) -> int:
+    def _prepare_flow(self, add: Added, place: tuple[int, SizeClass], reference: int) -> tuple[int, list[Element]]:
+        """The slot of a flow whose record is filled, and the elements that will lead to it."""
+        mask_id, size = place
         slot = self._pop(MapId.MAP_FREE_SLOTS, "n_free_slots")
-        key = add.match.masked if add.ufid else add.match.key
-        self._fill_record(slot, key_for_table(key, mask_id), size_class(add.match.mask), reference, add.ufid)
-        return slot
+        masked = key_for_table(add.masked, mask_id)
+        key = masked if add.ufid else key_for_table(add.match.key, mask_id)
+        self._fill_record(slot, key, size, reference, add.ufid)
+        elements = [(MapId.MAP_UFIDS, ufid_key(add.ufid))] if add.ufid else []
+        return slot, [*elements, table_key(size, masked)]
 
     def _intents(self, plan: Plan, prepared: _Prepared) -> list[Intent]:
         changed = [Intent(slot, ChangeKind.CHANGE_MODIFY, new) for slot, new in prepared.references.items()]

@@ -157,6 +157,16 @@ def test_a_full_table_is_renewed_without_atomic_only(datapath):
     assert {flow.actions for flow in datapath.flow_dump()} == {DROP}
 
 
+def test_a_flow_that_comes_and_goes_keeps_others_from_its_rank(datapath):
+    """One after the other the second flow has the second mask, together the first: which wins may hang on it."""
+    changes = [Add(match_of(in_port=1), OUT2, UA), Add(match_of(ip_proto=17), OUT2, UB), Delete(UA)]
+    datapath.flow_apply(changes)
+    assert datapath.reader.live_masks() == [1]
+    datapath.flow_flush()
+    datapath.flow_apply(changes, atomic=True)
+    assert datapath.reader.live_masks() == [0]
+
+
 def test_a_reader_finds_a_renamed_flow_all_the_time(datapath, monkeypatch):
     """The UFID leads to the old flow until the new one is live."""
     datapath.flow_new(numbered(1), OUT2, UA)

@@ -40,18 +40,16 @@ class TableOf:
     def slot_of(self, who):
         return next((n for n, flow in enumerate(self.flows) if flow.who == who), None)
 
-    def slot_under(self, wanted):
+    def slot_under(self, mask, masked):
         places = ((flow.match.mask, flow.match.masked) for flow in self.flows)
-        return next((n for n, place in enumerate(places) if place == (wanted.mask, wanted.masked)), None)
+        return next((n for n, place in enumerate(places) if place == (mask, masked)), None)
 
     def about(self, slot):
         return self.flows[slot].who, self.flows[slot].match
 
 
 def planned(datapath, *changes):
-    return plan(
-        "m", TableOf(datapath), changes, lambda actions, match: check_actions(actions, match.masked, match.mask)
-    )
+    return plan("m", TableOf(datapath), changes, check_actions)
 
 
 def carried_out(datapath, made):
@@ -110,7 +108,7 @@ def test_all_or_none(before, changes):
         assert datapath.stats().masks == len({flow.match.mask for flow in datapath.flow_dump()})
 
 
-@given(changes=st.lists(st.sampled_from([Add(match(1), OUT2), Modify(U1, OUT2), Delete(U1)]), max_size=30))
+@given(changes=st.lists(st.sampled_from([Add(match(1), OUT2, U1), Modify(U2, OUT2), Delete(U1)]), max_size=30))
 def test_bursts_are_all_changes_with_removals_last(changes):
     split = list(bursts(changes))
     assert [one for _, burst in split for one in burst] == changes
@@ -118,6 +116,8 @@ def test_bursts_are_all_changes_with_removals_last(changes):
     for _, burst in split:
         removals = [isinstance(one, Delete) for one in burst]
         assert removals == sorted(removals)
+        gone, new = ([one for one in burst if isinstance(one, kind)] for kind in (Delete, Add))
+        assert not {one.who for one in gone} & {one.ufid for one in new}, "what comes and goes is not in one burst"
 
 
 def test_bursts_have_an_end():
