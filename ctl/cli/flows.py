@@ -9,9 +9,10 @@ import click
 from ctl.cli.common import examples, now_ms, pass_context, port_name, port_number, print_json
 from ctl.cli.main import Context, complete
 from ctl.errors import NotFound, UsageError
-from ctl.flow import FlowId
-from ctl.jsonout import SCHEMA, flow_row
-from ctl.text import format_flow, parse_actions, parse_flow, parse_flow_id
+from ctl.flow import FlowId, FlowKey
+from ctl.history import ADDED, CHANGED, DELETED, FLUSHED, Changes
+from ctl.jsonout import SCHEMA, change_row, flow_row
+from ctl.text import format_flow, format_match, parse_actions, parse_flow, parse_flow_id
 from ctl.ufid import UfidPrefix
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ctl.flow import Flow
     from ctl.kernel.datapath import KernelDatapath
 
+_SIGNS: Final = {ADDED: "+", CHANGED: "~", DELETED: "-", FLUSHED: "-"}
 _FLOW_HELP: Final = "A UFID, the first 6 digits or more of one, or the key of a flow without a UFID."
 
 
@@ -35,6 +37,30 @@ def print_flows(
     for flow in flows:
         name, comma, rest = format_flow(flow, now, more=more, port_name=named).partition(", ")
         click.echo((context.paint(name, "cyan") if flow.ufid else name) + comma + rest)
+
+
+def print_changes(
+    context: Context, datapath: KernelDatapath, changes: Changes, *, more: bool = False, names: bool = False
+) -> None:
+    """Each difference as a line of text, then the generation; or as a row of ctl/change/1."""
+    now = now_ms()
+    if context.output != "text":
+        rows = (change_row(row, now, datapath.name, changes.generation) for row in changes.differences)
+        print_json(context, "ctl/change/1", "changes", rows)
+        return
+    named = port_name(datapath) if names else None
+    for row in changes.differences:
+        if row.flow is not None:
+            text = format_flow(row.flow, now, more=more, port_name=named)
+        elif isinstance(row.who, FlowKey):
+            text = format_match(row.who, FlowKey(), concrete=True, port_name=named)
+        elif row.who is not None:
+            text = str(row.who)
+        else:
+            sums = "" if row.packets is None else f", packets:{row.packets}, bytes:{row.bytes}"
+            text = f"all, flows:{row.flows}{sums}"
+        click.echo(f"{_SIGNS[row.change]} {text}")
+    click.echo(f"generation: {changes.generation}")
 
 
 def _which(datapath: KernelDatapath, argument: str) -> FlowId:
@@ -58,20 +84,35 @@ def _which(datapath: KernelDatapath, argument: str) -> FlowId:
         "ctl add-flow 'in_port(2),eth()' drop",
     ),
 )
+@click.option("--check-overlap", is_flag=True, help="Name the flows that overlap with it and have other actions.")
 @click.argument("flow", metavar="FLOW", help="A key with masks, such as 'in_port(1),eth()'; 'ufid:...' names it.")
 @click.argument("actions", metavar="ACTIONS", help="What becomes of its packets: ports, edits, or 'drop'.")
 @pass_context
-def add_flow(context: Context, flow: str, actions: str) -> None:
+def add_flow(context: Context, flow: str, actions: str, check_overlap: bool) -> None:
     """Install a flow.
 
-    With 'ufid:...' in FLOW it is named by that, else by its key.
+    With 'ufid:...' in FLOW it is named by that, else by its key. A flow that overlaps with others is installed with
+    --check-overlap too.
     """
     with context.change() as datapath:
         parsed = parse_flow(flow, port_number(datapath))
         action_list = parse_actions(actions, port_number(datapath))
         if parsed.match is None:
             raise UsageError("a UFID alone is no flow: add-flow needs its key", "such as in_port(1),eth(),...")
-        datapath.flow_new(parsed.match, action_list, parsed.ufid)
+        with datapath.hold():
+            installed = datapath.flow_new(parsed.match, action_list, parsed.ufid)
+            if check_overlap:
+                _tell_overlaps(context, datapath, installed)
+
+
+def _tell_overlaps(context: Context, datapath: KernelDatapath, flow: Flow) -> None:
+    """Name the flows with which one overlaps, and who wins."""
+    from ctl.overlap import overlapping
+
+    ranks, now = datapath.masks(), now_ms()
+    for other in overlapping(flow.match, flow.actions, datapath.flow_dump()):
+        wins = ranks.index(flow.match.mask) < ranks.index(other.match.mask)
+        context.note(f"ctl: overlaps, and {'wins over' if wins else 'loses to'} {format_flow(other, now)}")
 
 
 @click.command(
@@ -132,26 +173,24 @@ def del_flow(context: Context, flow: str, statistics: bool) -> None:
             print_flows(context, datapath, [gone])
 
 
-@click.command("del-flows", epilog=examples("ctl del-flows", "ctl --dp br0 -o json del-flows"))
-@pass_context
-def del_flows(context: Context) -> None:
-    """Remove all flows.
-
-    With -v or in JSON, say how many there were.
-    """
-    with context.change() as datapath:
-        count = datapath.flow_flush()
-    if context.output != "text":
-        print_json(context, "ctl/removed/1", "removed", [{"datapath": datapath.name, "flows": count}])
-    elif context.verbose:
-        context.note(f"{count} flows removed from {datapath.name}")
-
-
-@click.command("dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o jsonl dump-flows"))
+@click.command(
+    "dump-flows", epilog=examples("ctl dump-flows -m", "ctl -o jsonl dump-flows", "ctl dump-flows --since 0")
+)
 @click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
 @click.option("--names", is_flag=True, help="Print ports by name.")
+@click.option("--since", type=click.IntRange(min=0), metavar="GENERATION",
+              help="Print what is not as it was then: + new, ~ changed, - removed; and the generation.")  # fmt: skip
 @pass_context
-def dump_flows(context: Context, more: bool, names: bool) -> None:
-    """Print all flows."""
+def dump_flows(context: Context, more: bool, names: bool, since: int | None) -> None:
+    """Print all flows.
+
+    Each change of the flow table is a generation. To follow the table take its generation from 'show -s' or JSON,
+    then all flows, then --since with the generation that was printed last. Several changes of a flow are one.
+    '- all' is that of del-flows; what follows it is all there is. The log of changes is short: when it does
+    not reach back so far the exit status is 3, and one begins anew.
+    """
     with context.open() as datapath:
-        print_flows(context, datapath, datapath.flow_dump(), more=more, names=names)
+        if since is None:
+            print_flows(context, datapath, datapath.flow_dump(), more=more, names=names)
+        else:
+            print_changes(context, datapath, datapath.flow_changes(since), more=more, names=names)

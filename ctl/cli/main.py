@@ -30,7 +30,8 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
     },
     "Datapath": dict.fromkeys(("add-dp", "del-dp", "dump-dps", "show", "add-if", "del-if"), "ctl.cli.dp"),
     "Flows": {
-        **dict.fromkeys(("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"),
+        **dict.fromkeys(("add-flow", "mod-flow", "get-flow", "del-flow", "dump-flows"), "ctl.cli.flows"),
+        **dict.fromkeys(("add-flows", "mod-flows", "del-flows", "flow-check"), "ctl.cli.many"),
         "normalize-actions": "ctl.cli.normalize",
     },
     "Look": {

@@ -204,6 +204,15 @@ class KernelDatapath:
                 raise
             raise out_of_memory(self.name) from e
 
+    def refusals(self, changes: Sequence[Change]) -> dict[int, CtlError]:
+        """Which of these changes would be refused, and why; nothing is changed."""
+        with self.hold() as writer:
+            return many.refusals(self.name, writer, changes)
+
+    def masks(self) -> list[FlowKey]:
+        """The masks of all flows in the order of their ranks."""
+        return [self.reader.mask(mask_id) for mask_id in self.reader.live_masks()]
+
     def flow_changes(self, since: int) -> Changes:
         """See `ctl.datapath.Datapath`."""
         generation, events = self.reader.log.events(self.name, since)

@@ -31,6 +31,11 @@ def apply(datapath: str, writer: Writer, changes: Sequence[Change], *, atomic: b
     return planned.refused
 
 
+def refusals(datapath: str, writer: Writer, changes: Sequence[Change]) -> dict[int, CtlError]:
+    """Which of them would be refused, and why."""
+    return _plan(datapath, writer, changes).refused
+
+
 def bursts(changes: Sequence[Change]) -> Iterator[tuple[int, Sequence[Change]]]:
     """Changes that can be carried out together and come to the same as one after the other, and where they begin.
 

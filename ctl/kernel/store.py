@@ -85,10 +85,7 @@ class Store(RecordReader):
             raise self._full(f"its flow table holds {self.sizes.max_flows} flows", "--max-flows")
         mask_id = self.mask_id_of(mask)
         if mask_id is None:
-            mask_id = self._free_mask_id()
-        if mask_id is None:
-            self.settle()
-            mask_id = self._free_mask_id()
+            mask_id = next(iter(self._free_mask_ids()), None)
         if mask_id is None:
             raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
         return mask_id
@@ -96,14 +93,15 @@ class Store(RecordReader):
     def _full(self, what: str, option: str) -> TableFull:
         return full(self._folder.name, what, option)
 
-    def _free_mask_id(self) -> int | None:
-        """The lowest mask id that no program can still be looking at."""
-        return next(iter(self._free_mask_ids()), None)
-
     def _free_mask_ids(self) -> list[int]:
-        """Every such id, rising."""
-        candidates = (i for i in range(self.sizes.max_masks) if i not in self._retired_masks)
-        return [i for i in candidates if not self.mask_entry(i).live]
+        """Every mask id that is free, rising.
+
+        Those that programs may still be looking at are waited for: a new mask takes the lowest rank that no flow
+        has, whatever went just before.
+        """
+        if self._retired_masks:
+            self.settle()
+        return [i for i in range(self.sizes.max_masks) if not self.mask_entry(i).live]
 
     def _hold_mask(self, mask_id: int, mask: FlowKey, size: SizeClass) -> None:
         """One flow more for a mask, which is made live if it was not."""

@@ -29,6 +29,7 @@ from ctl.action import Actions
 from ctl.errors import TableFull
 from ctl.faults import fault
 from ctl.flow import FlowKey, Match
+from ctl.interrupts import deferred
 from ctl.kernel import libbpf
 from ctl.kernel.encode import encode
 from ctl.kernel.records import key_for_table, run_of, size_class, table_key, ufid_key
@@ -128,24 +129,29 @@ class Transactions(Store):
             self._enter_all(map_id, prepared.fresh[map_id])
         fault("transaction.entered")
         generation = self._note(plan, prepared)
-        journal.commit()
-        fault("transaction.committed")
+        with deferred(late=True):
+            journal.commit()
+            fault("transaction.committed")
+            self._publish_plan(plan, prepared)
+            self.control.generation = generation
+            journal.remove()
+            fault("transaction.finished")
+        self._prepared_lists.clear()
+
+    def _publish_plan(self, plan: Plan, prepared: _Prepared) -> None:
+        """What packets see, in its order."""
         self._change(plan.modifies, prepared.references)
         self._show(prepared)
         fault("transaction.shown")
         self._withdraw_all(plan.deletes, {(map_id, key) for map_id, key, _ in prepared.replacing})
         fault("transaction.withdrawn")
-        self.control.generation = generation
-        journal.remove()
-        fault("transaction.finished")
-        self._prepared_lists.clear()
 
     def has_room_for(self, matches: list[Match]) -> bool:
         """Whether there are slots and masks for a flow of each match, with what can be freed for them."""
         masks = len({match.mask for match in matches} - {self.mask(i) for i in self.live_masks()})
-        if len(matches) > self.control.n_free_slots or masks > len(self._free_mask_ids()):
+        if len(matches) > self.control.n_free_slots:
             self.settle()
-        return len(matches) <= self.control.n_free_slots and masks <= len(self._free_mask_ids())
+        return len(matches) <= self.control.n_free_slots and (not masks or masks <= len(self._free_mask_ids()))
 
     # --- before the commit -----------------------------------------------------------------------
 
@@ -181,10 +187,7 @@ class Transactions(Store):
         wanted = dict.fromkeys(add.match.mask for add in adds)
         known = {mask: self.mask_id_of(mask) for mask in wanted}
         new = [mask for mask, mask_id in known.items() if mask_id is None]
-        free = self._free_mask_ids()
-        if len(new) > len(free):
-            self.settle()
-            free = self._free_mask_ids()
+        free = self._free_mask_ids() if new else []
         if len(new) > len(free):
             raise self._full(f"its mask table holds {self.sizes.max_masks} masks", "--max-masks")
         places = {mask: (mask_id, size_class(mask)) for mask, mask_id in known.items() if mask_id is not None}

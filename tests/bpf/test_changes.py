@@ -167,6 +167,18 @@ def test_a_flow_that_comes_and_goes_keeps_others_from_its_rank(datapath):
     assert datapath.reader.live_masks() == [0]
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_rank_that_has_just_become_free_is_taken(datapath, together):
+    with datapath.hold():
+        datapath.flow_apply([Add(match_of(in_port=1), OUT2, UA), Add(match_of(ip_proto=17), OUT2, UB), Delete(UA)])
+        new = match_of(tp_dst=1)
+        if together:
+            datapath.flow_apply([Add(new, OUT2, UC)], atomic=True)
+        else:
+            datapath.flow_new(new, OUT2, UC)
+        assert datapath.masks() == [new.mask, match_of(ip_proto=17).mask]
+
+
 def test_a_reader_finds_a_renamed_flow_all_the_time(datapath, monkeypatch):
     """The UFID leads to the old flow until the new one is live."""
     datapath.flow_new(numbered(1), OUT2, UA)

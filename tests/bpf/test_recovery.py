@@ -145,13 +145,9 @@ TRANSACTIONS = {
 }  # fmt: skip
 
 
-def in_one(writer, name):
-    assert many.apply("tb", writer, TRANSACTIONS[name], atomic=True) == {}
-
-
-CHANGES |= {
-    "flush": lambda w: w.flush(),
-    **{name: functools.partial(in_one, name=name) for name in TRANSACTIONS},
+CHANGES |= {"flush": lambda w: w.flush()} | {
+    name: functools.partial(lambda changes, w: many.apply("tb", w, changes, atomic=True), changes)
+    for name, changes in TRANSACTIONS.items()
 }
 
 

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = [
     "ctl.errors",
     "ctl.faults",
+    "ctl.interrupts",
     "ctl.abi",
     "ctl.ufid",
     "ctl.fields",
@@ -22,6 +23,7 @@ ROOMS = [
     "ctl.flow",
     "ctl.change",
     "ctl.history",
+    "ctl.overlap",
     "ctl.validate",
     "ctl.validate_sets",
     "ctl.validate_ct",

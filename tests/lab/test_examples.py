@@ -63,6 +63,16 @@ ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
 ctl mod-flow --clear -s 0a0b0c drop
 ctl dump-flows -m
 ctl -o jsonl dump-flows
+ctl dump-flows --since 0
+ctl dump-flows >flows.txt
+ctl mod-flows --may-create flows.txt
+ctl mod-flows --atomic flows.txt
+ctl del-flows flows.txt
+ctl add-flows flows.txt
+ctl del-flows flows.txt
+ctl add-flows --atomic flows.txt
+ctl flow-check
+ctl -o jsonl flow-check
 ctl del-flow -s 0a0b0c
 ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x86dd),ipv6()' 2
 ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
