@@ -44,6 +44,7 @@ from ctl.kernel.ring import SampleReader
 from ctl.model import ModelDatapath
 from ctl.packet import extract
 from ctl.ufid import Ufid
+from tests.bpf.audit import audit, occupancy
 from tests.bpf.harness import NOTE_SIZE, PORTS, TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, bench, exact
 from tests.frames import whole
 from tests.golden.packets import GOLDEN
@@ -67,10 +68,16 @@ class Pair:
         self.model = None
         self._before = None
         self._marks = []
+        self._empty = occupancy(self.kernel)
 
     def begin(self):
-        """Empty both.  Counters of the kernel's go on, and are compared from here."""
+        """Empty both.  Counters of the kernel's go on, and are compared from here.
+
+        Whatever was done before: maps, slots, action units and masks are as they were in the beginning.
+        """
         self.kernel.flow_flush()
+        audit(self.kernel)
+        assert occupancy(self.kernel) == self._empty
         self.model = ModelDatapath(self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS, draw=lambda: self._luck)
         self.luck(0)
         for number in (0, *PORTS):
@@ -482,9 +489,15 @@ def copied(draw):
     return [Luck(draw(st.sampled_from([0, 5, 1 << 31]))), New(match, (*listed, end), None), Packet(frame, PORTS[0])]
 
 
+def histories():
+    """Several cases after one another on what the ones before them left: some hundred steps."""
+    return st.lists(cases(), min_size=6, max_size=12).map(lambda lists: [step for steps in lists for step in steps])
+
+
 def play(pair, steps):
     """The steps from the beginning."""
     pair.begin()
     for step in steps:
         step.play(pair)
     pair.end()
+    audit(pair.kernel)

@@ -9,7 +9,7 @@ import click
 from ctl.cli.common import examples, now_ms, pass_context, port_name, port_number, print_json
 from ctl.cli.main import Context, complete
 from ctl.errors import NotFound, UsageError
-from ctl.flow import FlowId, FlowKey
+from ctl.flow import KEY_SIZE, FlowId, FlowKey
 from ctl.history import ADDED, CHANGED, DELETED, FLUSHED, Changes
 from ctl.jsonout import SCHEMA, change_row, flow_row
 from ctl.text import format_flow, format_match, parse_actions, parse_flow, parse_flow_id
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ctl.kernel.datapath import KernelDatapath
 
 _SIGNS: Final = {ADDED: "+", CHANGED: "~", DELETED: "-", FLUSHED: "-"}
+_EXACT: Final = FlowKey(b"\xff" * KEY_SIZE)
 _FLOW_HELP: Final = "A UFID, the first 6 digits or more of one, or the key of a flow without a UFID."
 
 
@@ -53,7 +54,7 @@ def print_changes(
         if row.flow is not None:
             text = format_flow(row.flow, now, more=more, port_name=named)
         elif isinstance(row.who, FlowKey):
-            text = format_match(row.who, FlowKey(), concrete=True, port_name=named)
+            text = format_match(row.who, _EXACT, port_name=named)
         elif row.who is not None:
             text = str(row.who)
         else:

@@ -170,6 +170,7 @@ class World:
         self.lab = f"{name}x"
         self.strays = []
         self._sockets = {}
+        self.changes = Path(tempfile.gettempdir()) / f"{name}.changes"
 
     def __enter__(self):
         self.without_datapath()
@@ -179,9 +180,13 @@ class World:
             ns.create()
         for number in PORTS:
             self.plug_in(number)
+        self.changes.write_text(
+            f"delete {UFIDS[3]}\nadd {UFIDS[3]},in_port(3),eth(),eth_type(0x88b5) drop\nmodify {UFIDS[2]} drop\n"
+        )
         return self
 
     def __exit__(self, *_exc):
+        self.changes.unlink()
         for listener in self._sockets.values():
             listener.close()
         self.without_datapath()
@@ -410,6 +415,12 @@ def cases(world):
         ),
         "del-flow": Case(world, ["--dp", name, "del-flow", str(UFIDS[3])], lambda: world.with_ports(1, 2), [quiet]),
         "del-flows": Case(world, ["--dp", name, "del-flows"], lambda: world.with_ports(1, 2), []),
+        "add-flows": Case(
+            world, ["--dp", name, "add-flows", "--atomic", str(world.changes)], lambda: world.with_ports(1, 2), [quiet]
+        ),
+        "mod-flows": Case(
+            world, ["--dp", name, "mod-flows", str(world.changes)], lambda: world.with_ports(1, 2), [quiet]
+        ),
         "up": Case(
             world, ["--dp", lab, "up", "--hosts", "2", "--no-traffic"], world.without_lab, [["--dp", lab, "down"]]
         ),

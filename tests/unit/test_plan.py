@@ -1,7 +1,7 @@
 """Many changes at once come to the same as one after the other; all or none, if that is what is wanted."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctl.action import Drop, Output
@@ -77,6 +77,7 @@ change = st.one_of(
 )  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(before=st.lists(change, max_size=6), changes=st.lists(change, max_size=12))
 def test_a_plan_comes_to_what_its_changes_come_to(before, changes):
     """With room for all: the flows, and which changes are refused, and why."""
@@ -89,6 +90,7 @@ def test_a_plan_comes_to_what_its_changes_come_to(before, changes):
     assert [(n, str(e)) for n, e in made.refused.items()] == [(n, str(e)) for n, e in refused.items()]
 
 
+@settings(max_examples=60)
 @given(before=st.lists(change, max_size=6), changes=st.lists(change, max_size=12))
 def test_all_or_none(before, changes):
     datapath, other = model(), model(99, 99)
@@ -108,6 +110,7 @@ def test_all_or_none(before, changes):
         assert datapath.stats().masks == len({flow.match.mask for flow in datapath.flow_dump()})
 
 
+@settings(max_examples=60)
 @given(changes=st.lists(st.sampled_from([Add(match(1), OUT2, U1), Modify(U2, OUT2), Delete(U1)]), max_size=30))
 def test_bursts_are_all_changes_with_removals_last(changes):
     split = list(bursts(changes))
@@ -181,6 +184,7 @@ def test_an_empty_plan():
 # --- what has changed --------------------------------------------------------------------------------
 
 
+@settings(max_examples=60)
 @given(st.lists(change, max_size=9), st.lists(change | st.just("flush"), max_size=15))
 def test_differences_lead_from_then_to_now(before, changes):
     """Whoever had all flows then, and follows the differences, has all flows now; nothing is told without need."""
