@@ -232,7 +232,9 @@ class World:
                     delete_port(datapath, number)
                 if number in numbers and (number not in there or not there[number].ifindex):
                     add_port(datapath, f"p{number}", number, self.home)
-            datapath.flow_flush()
+            with datapath.hold() as writer:
+                writer.flush()
+                writer.recover()  # the lowest slots are used first, whatever came before
             for number, to in WAYS.items():
                 datapath.flow_new(match_of(in_port=number), (Output(to),), UFIDS[number])
 
