@@ -15,31 +15,22 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, cast
 
-from ctl.abi import ActionLimit, ChangeKind, DpLimit, DropReason
-from ctl.action import Actions, Psample, Userspace
-from ctl.change import Add, Change, Delete, Modify
+from ctl.abi import ActionLimit, DpLimit, DropReason
+from ctl.action import Psample, Userspace
 from ctl.datapath import (
     DatapathStats,
     Port,
     PortStats,
-    check_executable,
-    full,
-    match_exists,
-    no_flow,
-    ufid_exists,
 )
-from ctl.errors import CtlError, Exists, NotFound, TableFull, UsageError
+from ctl.errors import Exists, NotFound, UsageError
 from ctl.execute import Nested, Outcome, Packet, Pass, execute
-from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
-from ctl.history import Changes, Event, differences, not_yet
+from ctl.flow import Flow, FlowKey, FlowStats
+from ctl.model_table import ModelTable
 from ctl.packet import extract
-from ctl.placement import why_not_xdp
-from ctl.ufid import Ufid
-from ctl.validate_actions import check_actions
 
 _MTU_UNCHECKED: Final = 576
 _ETHERNET_AND_TAG: Final = 14 + 4
@@ -95,7 +86,7 @@ def _with_copy(verdict: Verdict, copy: Verdict) -> Verdict:
     )
 
 
-class ModelDatapath:
+class ModelDatapath(ModelTable):
     """A datapath in memory.  ``clock`` gives CLOCK_MONOTONIC in nanoseconds, ``draw`` 32 bits at random."""
 
     def __init__(
@@ -107,15 +98,9 @@ class ModelDatapath:
         clock: Callable[[], int] = time.monotonic_ns,
         draw: Callable[[], int] = lambda: random.getrandbits(32),
     ) -> None:
-        self.name = name
-        self._max_flows = max_flows
-        self._max_masks = max_masks
+        super().__init__(name, max_flows, max_masks)
         self._clock = clock
         self._draw = draw
-        self._masks: dict[int, FlowKey] = {}  # by rank
-        self._flows: list[Flow] = []
-        self._generation = 0
-        self._events: list[Event] = []
         self._ports: dict[int, Port] = {}
         self._port_stats: dict[int, PortStats] = {}
         self._hit = self._missed = self._lost = self._mask_hit = 0
@@ -150,164 +135,6 @@ class ModelDatapath:
     def port_stats(self) -> dict[int, PortStats]:
         """See `ctl.datapath.Datapath`."""
         return dict(sorted(self._port_stats.items()))
-
-    # --- flows -----------------------------------------------------------------------------------
-
-    def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
-        """See `ctl.datapath.Datapath`.
-
-        A UFID names one flow, and a mask with a masked key is one flow.  Of two flows that have no UFID
-        the concrete keys differ as well, or their names would not.
-        """
-        check_actions(actions, match.masked, match.mask)
-        check_executable(actions)
-        self._refuse_existing(match, ufid)
-        if len(self._flows) == self._max_flows:
-            raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
-        self._hold_mask(match.mask)
-        self._note(ChangeKind.CHANGE_ADD, ufid or match.key)
-        flow = Flow(
-            ufid=ufid,
-            match=Match(match.masked, match.mask) if ufid else match,
-            actions=actions,
-            generation=self._generation,
-            not_xdp=why_not_xdp(actions),
-        )
-        self._flows.append(flow)
-        return flow
-
-    def _refuse_existing(self, match: Match, ufid: Ufid | None) -> None:
-        if ufid is not None and any(flow.ufid == ufid for flow in self._flows):
-            raise ufid_exists(ufid)
-        for flow in self._flows:
-            if flow.match.mask == match.mask and flow.match.masked == match.masked:
-                raise match_exists(flow.ufid)
-        if ufid is None and any(flow.ufid is None and flow.match.key == match.key for flow in self._flows):
-            raise match_exists(None)
-
-    def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        flow = self.flow_get(who)
-        if actions is not None:
-            check_actions(actions, flow.match.masked, flow.match.mask)
-            check_executable(actions)
-            flow = self._replace(flow, replace(flow, actions=actions, not_xdp=why_not_xdp(actions)))
-            self._note(ChangeKind.CHANGE_MODIFY, who)
-        if clear:
-            self._note(ChangeKind.CHANGE_CLEAR, who)
-            self._replace(flow, replace(flow, stats=FlowStats()))
-        return flow
-
-    def flow_get(self, who: FlowId) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        for flow in self._flows:
-            if who == (flow.match.key if flow.ufid is None else flow.ufid):
-                return flow
-        raise no_flow(self.name, who)
-
-    def flow_del(self, who: FlowId) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        flow = self.flow_get(who)
-        self._flows.remove(flow)
-        self._drop_unused_masks()
-        self._note(ChangeKind.CHANGE_DELETE, who)
-        return flow
-
-    def flow_flush(self) -> int:
-        """See `ctl.datapath.Datapath`."""
-        count, stats = len(self._flows), [flow.stats for flow in self._flows]
-        if count:
-            self._generation += 1
-            self._events.append(
-                Event(
-                    generation=self._generation,
-                    kind=ChangeKind.CHANGE_FLUSH,
-                    flows=count,
-                    packets=sum(each.packets for each in stats),
-                    bytes=sum(each.bytes for each in stats),
-                )
-            )
-        self._flows = []
-        self._masks = {}
-        return count
-
-    def flow_apply(self, changes: Sequence[Change], *, atomic: bool = False) -> dict[int, CtlError]:
-        """See `ctl.datapath.Datapath`."""
-        if atomic:
-            return self._apply_all(changes)
-        refused: dict[int, CtlError] = {}
-        for index, change in enumerate(changes):
-            try:
-                self._apply_one(change)
-            except CtlError as error:
-                refused[index] = error
-        return refused
-
-    def _apply_one(self, change: Change) -> None:
-        match change:
-            case Add(match=match, actions=actions, ufid=ufid):
-                self.flow_new(match, actions, ufid)
-            case Modify(who=who, actions=actions, clear=clear, create=create):
-                if create is not None and not any(flow.who == who for flow in self._flows):
-                    self.flow_new(create, actions or (), None if isinstance(who, FlowKey) else who)
-                else:
-                    self.flow_set(who, actions, clear=clear)
-            case Delete(who=who):
-                self.flow_del(who)
-
-    def _apply_all(self, changes: Sequence[Change]) -> dict[int, CtlError]:
-        """One by one in a roomy copy, which then takes our place, if what it has more has room here."""
-        copy = ModelDatapath(self.name, max_flows=1 << 32, max_masks=1 << 32)
-        copy._flows, copy._masks, copy._generation = list(self._flows), dict(self._masks), self._generation
-        if refused := copy.flow_apply(changes):
-            return refused
-        new = [flow for flow in copy._flows if flow.generation > self._generation]
-        if len(self._flows) + len(new) > self._max_flows:
-            raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
-        before = dict(self._masks)
-        try:
-            for flow in new:
-                self._hold_mask(flow.match.mask)
-        except TableFull:
-            self._masks = before
-            raise
-        self._flows, self._generation = copy._flows, copy._generation
-        self._events += copy._events
-        self._drop_unused_masks()
-        return {}
-
-    def flow_changes(self, since: int) -> Changes:
-        """See `ctl.datapath.Datapath`.  Nothing is ever forgotten."""
-        if since > self._generation:
-            raise not_yet(self.name, since, self._generation)
-        events = (event for event in self._events if event.generation > since)
-        found = {flow.who: flow for flow in self._flows}
-        return Changes(generation=self._generation, differences=differences(events, found.get, self.flow_dump))
-
-    def _note(self, kind: ChangeKind, who: FlowId) -> None:
-        self._generation += 1
-        self._events.append(Event(generation=self._generation, kind=kind, who=who))
-
-    def flow_dump(self) -> Iterator[Flow]:
-        """See `ctl.datapath.Datapath`."""
-        yield from tuple(self._flows)
-
-    def _hold_mask(self, mask: FlowKey) -> None:
-        """A new mask takes the lowest rank that is free, and keeps it until its last flow goes.  TableFull."""
-        if mask in self._masks.values():
-            return
-        rank = next((rank for rank in range(self._max_masks) if rank not in self._masks), None)
-        if rank is None:
-            raise full(self.name, f"its mask table holds {self._max_masks} masks", "--max-masks")
-        self._masks[rank] = mask
-
-    def _drop_unused_masks(self) -> None:
-        used = {flow.match.mask for flow in self._flows}
-        self._masks = {rank: mask for rank, mask in self._masks.items() if mask in used}
-
-    def _replace(self, old: Flow, new: Flow) -> Flow:
-        self._flows[self._flows.index(old)] = new
-        return new
 
     # --- packets ---------------------------------------------------------------------------------
 

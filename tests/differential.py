@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from hypothesis import reject
 from hypothesis import strategies as st
@@ -48,6 +48,7 @@ from tests.bpf.audit import audit, occupancy
 from tests.bpf.harness import NOTE_SIZE, PORTS, TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, bench, exact
 from tests.frames import whole
 from tests.golden.packets import GOLDEN
+from tests.steps import Apply, Change, Delete, Flush, Get, Luck, New, Packet, Since
 from tests.unit.strategies import sets
 
 MAX_FLOWS, MAX_MASKS = 7, 4
@@ -271,82 +272,6 @@ def counters(datapath):
 
 
 # --- cases -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Packet:
-    frame: bytes
-    in_port: int | None  # None: a device that is no port
-
-    def play(self, pair):
-        pair.packet(self.frame, self.in_port)
-
-
-@dataclass(frozen=True)
-class New:
-    match: Match
-    actions: tuple
-    ufid: Ufid | None
-
-    def play(self, pair):
-        pair.control("flow_new", self.match, self.actions, self.ufid)
-
-
-@dataclass(frozen=True)
-class Change:
-    who: Ufid | FlowKey
-    actions: tuple | None
-    clear: bool
-
-    def play(self, pair):
-        pair.control("flow_set", self.who, self.actions, clear=self.clear)
-
-
-@dataclass(frozen=True)
-class Delete:
-    who: Ufid | FlowKey
-
-    def play(self, pair):
-        pair.control("flow_del", self.who)
-
-
-@dataclass(frozen=True)
-class Get:
-    who: Ufid | FlowKey
-
-    def play(self, pair):
-        pair.control("flow_get", self.who)
-
-
-@dataclass(frozen=True)
-class Luck:
-    number: int
-
-    def play(self, pair):
-        pair.luck(self.number)
-
-
-@dataclass(frozen=True)
-class Flush:
-    def play(self, pair):
-        pair.control("flow_flush")
-
-
-@dataclass(frozen=True)
-class Apply:
-    changes: tuple
-    atomic: bool
-
-    def play(self, pair):
-        pair.control("flow_apply", self.changes, atomic=self.atomic)
-
-
-@dataclass(frozen=True)
-class Since:
-    keep: bool
-
-    def play(self, pair):
-        pair.since(keep=self.keep)
 
 
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tun_ipv6_src"][0] and name != "mask_id"]

@@ -36,6 +36,7 @@ ROOMS = [
     "ctl.packet",
     "ctl.rewrite",
     "ctl.execute",
+    "ctl.model_table",
     "ctl.model",
     "ctl.netns",
     "ctl.journal",
