@@ -4,11 +4,15 @@ The kernel datapath (`ctl.kernel.datapath`) implements it over BPF maps, the mod
 Python.  Semantics are those of the
 OVS datapath flow interface: a flow is named by its UFID if it has one, else by its concrete key, and
 never by the other.  Every call checks its request completely before it changes anything.  What there is
-to say when a request is refused stands at the end of this module, so that all datapaths say the same.
+to say when a request is refused stands at the end of this module, so that all datapaths say the same;
+which flows count as the same, and which request they refuse, is decided in `ctl.identity`.
+
+``like_kernel`` asks for the kernel's rules where ours are others, in one call; see `ctl.identity`.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,10 +20,11 @@ from typing import Protocol
 from ctl.abi import ActionLimit
 from ctl.action import NOT_EXECUTED, Actions, AddMpls, Userspace, walk
 from ctl.change import Change
-from ctl.errors import CtlError, Exists, NotFound, NotSupported, TableFull
-from ctl.flow import Flow, FlowId, FlowKey, Match
+from ctl.errors import CtlError, Exists, FlowInvalid, NotFound, NotSupported, TableFull
+from ctl.flow import Flow, FlowId, FlowKey, Match, TerseFlow
 from ctl.history import Changes
 from ctl.ufid import Ufid
+from ctl.validate_actions import check_actions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,19 +138,39 @@ class Datapath(Protocol):
         """Counters of the datapath."""
         ...
 
-    def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
-        """Install a flow (OVS: FLOW_NEW with NLM_F_CREATE).
+    def flow_new(
+        self,
+        match: Match,
+        actions: Actions,
+        ufid: Ufid | None = None,
+        *,
+        may_exist: bool = False,
+        like_kernel: bool = False,
+    ) -> Flow:
+        """Install a flow (OVS: FLOW_NEW with NLM_F_CREATE or NLM_F_EXCL, with ``may_exist`` with neither).
 
         FlowInvalid for actions that a flow of this match cannot have; Exists when the UFID is taken, or
-        when a flow has the same mask and masked key; TableFull.
+        when a flow has the same mask and masked key; TableFull.  With ``may_exist`` a flow of the same name
+        and match has its actions replaced and keeps all else, and is returned; NotFound when a flow of that
+        name has another match.
         """
         ...
 
-    def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
+    def flow_set(
+        self,
+        who: FlowId,
+        actions: Actions | None,
+        *,
+        match: Match | None = None,
+        clear: bool = False,
+        like_kernel: bool = False,
+    ) -> Flow:
         """Replace the actions (None: leave them) and, with ``clear``, zero the statistics.
 
-        Returns the flow with its new actions and the statistics from before the clearing.  NotFound;
-        FlowInvalid for actions that the flow cannot have.
+        The actions must suit ``match``, if it is given, and the flow's own match; the kernel does without
+        the latter.  ``match`` is no name: it is not compared with the flow's.  Returns the flow with its new
+        actions and the statistics from before the clearing.  FlowInvalid for actions that a flow of this
+        match cannot have; NotFound.
         """
         ...
 
@@ -184,6 +209,10 @@ class Datapath(Protocol):
         """Every flow once.  Not a snapshot: flows that come or go meanwhile may be in it or not."""
         ...
 
+    def flow_dump_terse(self) -> Iterator[TerseFlow]:
+        """Likewise names and statistics alone, for which neither masks nor actions are looked at."""
+        ...
+
 
 # --- refusals ----------------------------------------------------------------------------------------
 
@@ -193,8 +222,22 @@ def ufid_exists(ufid: Ufid) -> Exists:
     return Exists(f"a flow with {ufid} exists", f"ctl get-flow {ufid}, or change it with ctl mod-flow")
 
 
+def key_exists() -> Exists:
+    """A flow that has no UFID was installed with that concrete key."""
+    return Exists("a flow with that key exists, and has no UFID", "change it with ctl mod-flow")
+
+
+def other_match(who: FlowId) -> NotFound:
+    """The flow of that name is another one: its match is not that of the request."""
+    name = "identified by that key" if isinstance(who, FlowKey) else f"with {who}"
+    return NotFound(
+        f"no flow {name} has that match; the one that there is has another",
+        "ctl mod-flow changes actions alone; for another match, ctl del-flow and ctl add-flow",
+    )
+
+
 def match_exists(holder: Ufid | None) -> Exists:
-    """A flow with that mask and masked key is there, or one with that concrete key: ``holder``'s."""
+    """A flow with that mask and masked key is there: ``holder``'s."""
     name = str(holder) if holder else "identified by its key"
     return Exists(f"a flow with the same match exists, {name}", "change that one with ctl mod-flow")
 
@@ -215,7 +258,8 @@ def full(datapath: str, what: str, option: str) -> TableFull:
 
 def out_of_memory(datapath: str) -> TableFull:
     """The kernel has no memory for another element of a table."""
-    return TableFull(f"the kernel has no memory for another flow of {datapath}", "remove flows, or give it memory")
+    why = f"the kernel has no memory for another flow of {datapath}"
+    return TableFull(why, "remove flows, or give it memory", errno=errno.ENOMEM)
 
 
 def check_executable(actions: Actions) -> None:
@@ -232,3 +276,17 @@ def check_executable(actions: Actions) -> None:
             raise NotSupported(
                 f"userdata of {len(action.userdata or b'')} octets: this datapath carries {ActionLimit.USERDATA_MAX}"
             )
+
+
+def check_set(who: FlowId, actions: Actions, match: Match | None, *, like_kernel: bool) -> None:
+    """Refuse new actions as far as the request says why: those that its match cannot have.
+
+    The kernel does not look at the match of the flow that a UFID names, so the request must have one.
+    Whether a flow's own match suits them, the datapath sees when it has found the flow.
+    """
+    if like_kernel and match is None and isinstance(who, Ufid):
+        hint = "give the flow's key too, or leave out --compat=kernel"
+        raise FlowInvalid("missing, and the kernel needs it to check the actions", "key", hint)
+    if match is not None:
+        check_actions(actions, match.masked, match.mask, like_kernel=like_kernel)
+    check_executable(actions)

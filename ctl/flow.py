@@ -15,7 +15,7 @@ from ctl import abi
 from ctl.action import Action, Actions, Output
 from ctl.ufid import Ufid
 
-__all__ = ["KEY_SIZE", "Action", "Actions", "Flow", "FlowId", "FlowKey", "FlowStats", "Match", "Output"]
+__all__ = ["KEY_SIZE", "Action", "Actions", "Flow", "FlowId", "FlowKey", "FlowStats", "Match", "Output", "TerseFlow"]
 
 KEY_SIZE: Final = ctypes.sizeof(abi.FlowKey)
 _ZERO: Final = bytes(KEY_SIZE)
@@ -107,6 +107,15 @@ class Flow:
     def who(self) -> FlowId:
         """Its name: the UFID if it has one, else its concrete key."""
         return self.match.key if self.ufid is None else self.ufid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerseFlow:
+    """A flow's name and statistics: what there is to say of it without its mask and its actions."""
+
+    who: FlowId
+    stats: FlowStats
+    generation: int = 0
 
 
 # What names a flow to get, set and delete: its UFID, or the concrete key of a flow that has none.

@@ -243,13 +243,11 @@ class ModelDatapath(ModelTable):
         return DropReason.DROP_NONE
 
     def lookup(self, key: FlowKey) -> Flow | None:
-        """The flow that a key hits: under the mask of lowest rank that has one.  Counts the masks tried."""
-        for _, mask in sorted(self._masks.items()):
-            self._mask_hit += 1
-            for flow in self._flows:
-                if flow.match.mask == mask and flow.match.masked == key & mask:
-                    return flow
-        return None
+        """The flow that a packet's key hits.  Counts the masks tried."""
+        found = self.hit_by(key)
+        masks = [mask for _, mask in sorted(self._masks.items())]
+        self._mask_hit += len(masks) if found is None else 1 + masks.index(found.match.mask)
+        return found
 
     def _accounted(self, stats: FlowStats, size: int, tcp_flags: int) -> FlowStats:
         """One packet more, of ``size`` bytes.  Eight of the flags are kept."""

@@ -8,10 +8,11 @@ from dataclasses import replace
 from ctl.abi import ChangeKind
 from ctl.action import Actions
 from ctl.change import Add, Change, Delete, Modify
-from ctl.datapath import check_executable, full, match_exists, no_flow, ufid_exists
+from ctl.datapath import check_executable, check_set, full, no_flow
 from ctl.errors import CtlError, TableFull
-from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
+from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match, TerseFlow
 from ctl.history import Changes, Event, differences, not_yet
+from ctl.identity import to_update
 from ctl.placement import why_not_xdp
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
@@ -29,15 +30,22 @@ class ModelTable:
         self._generation = 0
         self._events: list[Event] = []
 
-    def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
-        """See `ctl.datapath.Datapath`.
-
-        A UFID names one flow, and a mask with a masked key is one flow.  Of two flows that have no UFID
-        the concrete keys differ as well, or their names would not.
-        """
-        check_actions(actions, match.masked, match.mask)
+    def flow_new(
+        self,
+        match: Match,
+        actions: Actions,
+        ufid: Ufid | None = None,
+        *,
+        may_exist: bool = False,
+        like_kernel: bool = False,
+    ) -> Flow:
+        """See `ctl.datapath.Datapath`."""
+        check_actions(actions, match.masked, match.mask, like_kernel=like_kernel)
         check_executable(actions)
-        self._refuse_existing(match, ufid)
+        old = to_update(self, match, ufid, may_exist=may_exist, like_kernel=like_kernel)
+        if old is not None:
+            self._note(ChangeKind.CHANGE_MODIFY, old.who)
+            return self._replace(old, replace(old, actions=actions, not_xdp=why_not_xdp(actions)))
         if len(self._flows) == self._max_flows:
             raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
         self._hold_mask(match.mask)
@@ -52,21 +60,36 @@ class ModelTable:
         self._flows.append(flow)
         return flow
 
-    def _refuse_existing(self, match: Match, ufid: Ufid | None) -> None:
-        if ufid is not None and any(flow.ufid == ufid for flow in self._flows):
-            raise ufid_exists(ufid)
-        for flow in self._flows:
-            if flow.match.mask == match.mask and flow.match.masked == match.masked:
-                raise match_exists(flow.ufid)
-        if ufid is None and any(flow.ufid is None and flow.match.key == match.key for flow in self._flows):
-            raise match_exists(None)
+    def named(self, who: FlowId) -> Flow | None:
+        """The flow of that name."""
+        return next((flow for flow in self._flows if flow.who == who), None)
 
-    def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
+    def matching(self, match: Match) -> Flow | None:
+        """The flow with that mask and masked key."""
+        same = (flow for flow in self._flows if flow.match.mask == match.mask and flow.match.masked == match.masked)
+        return next(same, None)
+
+    def hit_by(self, key: FlowKey) -> Flow | None:
+        """The flow that a packet with this key hits: under the mask of lowest rank that has one."""
+        found = (self.matching(Match(key, mask)) for _, mask in sorted(self._masks.items()))
+        return next((flow for flow in found if flow is not None), None)
+
+    def flow_set(
+        self,
+        who: FlowId,
+        actions: Actions | None,
+        *,
+        match: Match | None = None,
+        clear: bool = False,
+        like_kernel: bool = False,
+    ) -> Flow:
         """See `ctl.datapath.Datapath`."""
+        if actions is not None:
+            check_set(who, actions, match, like_kernel=like_kernel)
         flow = self.flow_get(who)
         if actions is not None:
-            check_actions(actions, flow.match.masked, flow.match.mask)
-            check_executable(actions)
+            if match is None or not like_kernel:
+                check_actions(actions, flow.match.masked, flow.match.mask, like_kernel=like_kernel)
             flow = self._replace(flow, replace(flow, actions=actions, not_xdp=why_not_xdp(actions)))
             self._note(ChangeKind.CHANGE_MODIFY, who)
         if clear:
@@ -76,10 +99,10 @@ class ModelTable:
 
     def flow_get(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""
-        for flow in self._flows:
-            if who == (flow.match.key if flow.ufid is None else flow.ufid):
-                return flow
-        raise no_flow(self.name, who)
+        flow = self.named(who)
+        if flow is None:
+            raise no_flow(self.name, who)
+        return flow
 
     def flow_del(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""
@@ -167,6 +190,11 @@ class ModelTable:
     def flow_dump(self) -> Iterator[Flow]:
         """See `ctl.datapath.Datapath`."""
         yield from tuple(self._flows)
+
+    def flow_dump_terse(self) -> Iterator[TerseFlow]:
+        """See `ctl.datapath.Datapath`."""
+        for flow in tuple(self._flows):
+            yield TerseFlow(who=flow.who, stats=flow.stats, generation=flow.generation)
 
     def _hold_mask(self, mask: FlowKey) -> None:
         """A new mask takes the lowest rank that is free, and keeps it until its last flow goes.  TableFull."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ctl.action import Actions
 from ctl.change import Add, Change, Delete, Modify
-from ctl.datapath import match_exists, no_flow, ufid_exists
+from ctl.datapath import check_executable, key_exists, match_exists, no_flow, ufid_exists
 from ctl.errors import CtlError
 from ctl.flow import FlowId, FlowKey, Match
 from ctl.ufid import Ufid
@@ -143,24 +143,24 @@ class _Planner:
     def _add(self, match: Match, actions: Actions, who: FlowId) -> None:
         masked = match.masked
         self._check(actions, masked, match.mask)
-        if not isinstance(who, FlowKey) and self._find(who) is not None:
-            raise ufid_exists(who)
+        if self._find(who) is not None:
+            raise key_exists() if isinstance(who, FlowKey) else ufid_exists(who)
         entry = _Entry(None, who, match, masked, actions)
         place = entry.place
         holder = self._holder(place, match.mask, masked)
         if holder is not None:
             raise match_exists(None if isinstance(holder.who, FlowKey) else holder.who)
-        if isinstance(who, FlowKey) and self._find(who) is not None:
-            raise match_exists(None)
         self._by_name[who] = self._by_place[place] = self._adds[who] = entry
 
     def _modify(self, change: Modify) -> None:
         entry = self._find(change.who)
-        if entry is None:
-            if change.create is None:
-                raise no_flow(self._datapath, change.who)
+        if entry is None and change.create is not None:
             self._add(change.create, change.actions or (), change.who)
             return
+        if change.actions is not None:
+            check_executable(change.actions)
+        if entry is None:
+            raise no_flow(self._datapath, change.who)
         if change.actions is not None:
             self._check(change.actions, entry.masked, entry.match.mask)
             entry.actions = change.actions

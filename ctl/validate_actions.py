@@ -11,6 +11,7 @@ within another begins with what is known there and hands nothing back.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -104,7 +105,9 @@ def _check_list(actions: Actions, known: Known, before: str, depth: int) -> None
         place = f"{before}action {number}, {action.name}"
         if number > MAX_ACTIONS:
             hint = "recirculate, and continue in a second flow"
-            raise FlowInvalid(f"the list is too long, at most {MAX_ACTIONS} actions are possible", place, hint)
+            raise FlowInvalid(
+                f"the list is too long, at most {MAX_ACTIONS} actions are possible", place, hint, errno=errno.EMSGSIZE
+            )
         if isinstance(action, Drop) and number != len(actions):
             raise FlowInvalid("nothing can follow a drop", place, "leave out the actions after it")
         refusal = _refusal(action, known)
@@ -112,7 +115,8 @@ def _check_list(actions: Actions, known: Known, before: str, depth: int) -> None
             raise FlowInvalid(refusal[0], place, refusal[1])
         for inner in nested(action):
             if depth == MAX_DEPTH:
-                raise FlowInvalid(f"lists are nested more than {MAX_DEPTH} deep", place, "recirculate, and go on there")
+                why = f"lists are nested more than {MAX_DEPTH} deep"
+                raise FlowInvalid(why, place, "recirculate, and go on there", errno=errno.EOVERFLOW)
             _check_list(inner, known, f"{place}, ", depth + 1)
         known = _after(action, known)
 

@@ -18,6 +18,8 @@ hypothesis.settings.load_profile("ctl")
 
 TESTS = pathlib.Path(__file__).parent
 sys.path.insert(0, str(TESTS.parent))  # tests import from each other as tests.*
+from tests import conformance  # noqa: E402 - found by the line above
+
 STRICT = os.environ.get("CTL_REQUIRE") == "root"
 MARKS = {"bpf": ("bpf", "root"), "lab": ("lab", "root")}
 REMAINS = ("/run/netns/ctl-*", "/sys/fs/bpf/ufid*", "/sys/class/net/*", "/run/ufid-datapath/labs/*")
@@ -45,6 +47,14 @@ def require():
 @pytest.fixture(scope="session")
 def checkout():
     return TESTS.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--conformance-report", action="store_true", help="with -m conformance: write docs/conformance.md")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(conformance.Report(config), "conformance")
 
 
 def pytest_collection_modifyitems(items):

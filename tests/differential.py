@@ -127,6 +127,11 @@ class Pair:
         self.since(keep=True)
         got, expected = (sorted(map(told, d.flow_dump())) for d in (self.kernel, self.model))
         assert got == expected
+        terse, full = (
+            {(f.who, f.stats, f.generation) for f in dump()}
+            for dump in (self.kernel.flow_dump_terse, self.kernel.flow_dump)
+        )
+        assert terse == full
         assert self._gained() == counters(self.model)
 
     def _gained(self):
@@ -359,7 +364,9 @@ def news(draw, keys, some_masks):
     if draw(st.booleans()):
         mask = FlowKey(bytes(a | b for a, b in zip(mask.raw, SHAPE.raw, strict=True)))
     match = Match(key.with_leaves(recirc_id=draw(st.sampled_from([0, 0, 1, 2]))), mask)
-    return New(match, draw(lists(match)), draw(st.none() | ufids))
+    may_exist, like_kernel = draw(st.sampled_from([(False, False)] * 3 + [(True, False), (True, True), (False, True)]))
+    listed = draw(plain if like_kernel else lists(match))  # which may go to a flow with another match
+    return New(match, listed, draw(st.none() | ufids), may_exist, like_kernel)
 
 
 @st.composite
@@ -374,7 +381,8 @@ def cases(draw):
     new = news(keys, some_masks)
     packet = st.builds(Packet, frames, ports)
     stray = st.builds(Packet, frames, st.none())
-    change = st.builds(Change, who, st.none() | plain, st.booleans())
+    match = st.none() | st.builds(Match, keys, some_masks)
+    change = st.builds(Change, who, st.none() | plain, st.booleans(), match, st.booleans())
     others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
     one = st.one_of(new, new, packet, packet, packet, change, stray, *others)
     step = st.one_of(one, one, one, one, applies(new, who), st.builds(Since, st.booleans()), st.just(Flush()))

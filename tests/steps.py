@@ -20,9 +20,12 @@ class New:
     match: Match
     actions: tuple
     ufid: Ufid | None
+    may_exist: bool = False
+    like_kernel: bool = False
 
     def play(self, pair):
-        pair.control("flow_new", self.match, self.actions, self.ufid)
+        rules = {"may_exist": self.may_exist, "like_kernel": self.like_kernel}
+        pair.control("flow_new", self.match, self.actions, self.ufid, **rules)
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,12 @@ class Change:
     who: Ufid | FlowKey
     actions: tuple | None
     clear: bool
+    match: Match | None = None
+    like_kernel: bool = False
 
     def play(self, pair):
-        pair.control("flow_set", self.who, self.actions, clear=self.clear)
+        rules = {"match": self.match, "like_kernel": self.like_kernel}
+        pair.control("flow_set", self.who, self.actions, clear=self.clear, **rules)
 
 
 @dataclass(frozen=True)

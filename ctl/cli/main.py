@@ -170,6 +170,10 @@ def cli(ctx: click.Context, dp: str | None, output: str, timeout: float, verbose
     wanted = {"always": True, "never": False}.get(color, False if os.environ.get("NO_COLOR") else None)
     ctx.obj = Context(dp=dp, output=output, timeout_s=timeout, verbose=verbose, color=wanted)
     ctx.color = wanted
+    if verbose:
+        import logging
+
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -24,17 +24,18 @@ from ctl.datapath import (
     Port,
     PortStats,
     check_executable,
-    match_exists,
+    check_set,
     no_flow,
     out_of_memory,
-    ufid_exists,
 )
 from ctl.errors import Absent, CtlError, NotFound, NotSupported
-from ctl.flow import Flow, FlowId, FlowKey, Match
+from ctl.flow import Flow, FlowId, FlowKey, Match, TerseFlow
 from ctl.history import Changes, differences
+from ctl.identity import to_update
 from ctl.kernel import bpffs, libbpf, many
 from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.records import RecordReader
+from ctl.kernel.whereabouts import Whereabouts, whereabouts
 from ctl.kernel.writer import Writer
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
@@ -140,37 +141,49 @@ class KernelDatapath:
             finally:
                 self._writer = None
 
-    def flow_new(self, match: Match, actions: Actions, ufid: Ufid | None = None) -> Flow:
+    def flow_new(
+        self,
+        match: Match,
+        actions: Actions,
+        ufid: Ufid | None = None,
+        *,
+        may_exist: bool = False,
+        like_kernel: bool = False,
+    ) -> Flow:
         """See `ctl.datapath.Datapath`."""
-        check_actions(actions, match.masked, match.mask)
+        check_actions(actions, match.masked, match.mask, like_kernel=like_kernel)
         check_executable(actions)
         try:
             with self.hold() as writer:
-                self._refuse_existing(writer, match, ufid)
-                return self._at(writer, writer.insert(match, actions, ufid))
+                old = to_update(writer, match, ufid, may_exist=may_exist, like_kernel=like_kernel)
+                if old is None:
+                    return self._at(writer, writer.insert(match, actions, ufid))
+                slot = self._find(writer, old.who)
+                writer.modify(slot, actions)
+                return self._at(writer, slot)
         except OSError as e:  # what was begun is undone by now
             if e.errno != errno.ENOMEM:
                 raise
             raise out_of_memory(self.name) from e
 
-    def _refuse_existing(self, table: RecordReader, match: Match, ufid: Ufid | None) -> None:
-        if ufid is not None and table.slot_of_ufid(ufid) is not None:
-            raise ufid_exists(ufid)
-        mask_id = table.mask_id_of(match.mask)
-        slot = None if mask_id is None else table.slot_of_match(mask_id, match.masked)
-        if slot is None and ufid is None:
-            slot = table.slot_of_key(match.key)
-        if slot is not None:
-            raise match_exists(self._at(table, slot).ufid)
-
-    def flow_set(self, who: FlowId, actions: Actions | None, *, clear: bool = False) -> Flow:
+    def flow_set(
+        self,
+        who: FlowId,
+        actions: Actions | None,
+        *,
+        match: Match | None = None,
+        clear: bool = False,
+        like_kernel: bool = False,
+    ) -> Flow:
         """See `ctl.datapath.Datapath`."""
+        if actions is not None:
+            check_set(who, actions, match, like_kernel=like_kernel)
         with self.hold() as writer:
             slot = self._find(writer, who)
             if actions is not None:
-                match = self._at(writer, slot).match
-                check_actions(actions, match.masked, match.mask)
-                check_executable(actions)
+                if match is None or not like_kernel:
+                    own = self._at(writer, slot).match
+                    check_actions(actions, own.masked, own.mask, like_kernel=like_kernel)
                 writer.modify(slot, actions)
             flow = self._at(writer, slot)
             if clear:
@@ -183,6 +196,14 @@ class KernelDatapath:
             flow = self._at(self.reader, self._find(self.reader, who))
             if who == (flow.ufid or flow.match.key):
                 return flow  # else the slot was given to another flow since it was found
+
+    def where(self, who: FlowId) -> Whereabouts:
+        """Where the flow of that name lies in the maps.  NotFound."""
+        while True:
+            slot = self._find(self.reader, who)
+            found = whereabouts(self.reader, slot)
+            if found is not None and self.reader.slot_of(who) == slot:
+                return found
 
     def flow_del(self, who: FlowId) -> Flow:
         """See `ctl.datapath.Datapath`."""
@@ -231,12 +252,19 @@ class KernelDatapath:
             if flow is not None:
                 yield flow
 
+    def flow_dump_terse(self) -> Iterator[TerseFlow]:
+        """See `ctl.datapath.Datapath`."""
+        for slot in self.reader.live_slots():
+            flow = self.reader.terse(slot)
+            if flow is not None:
+                yield flow
+
     def ufids(self) -> list[Ufid]:
         """The UFID of every flow that has one."""
-        return [flow.ufid for flow in self.flow_dump() if flow.ufid is not None]
+        return [flow.who for flow in self.flow_dump_terse() if isinstance(flow.who, Ufid)]
 
     def _find(self, table: RecordReader, who: FlowId) -> int:
-        slot = table.slot_of_key(who) if isinstance(who, FlowKey) else table.slot_of_ufid(who)
+        slot = table.slot_of(who)
         if slot is None:
             raise no_flow(self.name, who)
         return slot

@@ -16,7 +16,7 @@ from typing import Any, Final
 from ctl import abi
 from ctl.abi import ActionRefBits, DpLimit, MapId, RecordState, SizeClass
 from ctl.action import Actions
-from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match
+from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match, TerseFlow
 from ctl.kernel import libbpf
 from ctl.kernel.changelog import ChangeLog
 from ctl.kernel.encode import decode
@@ -142,6 +142,37 @@ class RecordReader:
                 return flow or self._decode(slot)
         return None
 
+    def terse(self, slot: int) -> TerseFlow | None:
+        """Name and statistics of the flow at a slot; None as for `flow`.
+
+        Of a flow with UFID nothing else is read: the halves of the record and its tail behind the key.
+        """
+        record = self.record(slot)
+        while record.state == RecordState.RECORD_LIVE:
+            before = record.generation
+            flow = self._decode_terse(slot)
+            if before == record.generation and record.state == RecordState.RECORD_LIVE:
+                return flow
+        return None
+
+    def _decode_terse(self, slot: int) -> TerseFlow:
+        base = struct.unpack_from("<QQ", self._tails, slot * TAIL_SIZE + _BASE_OFFSET)  # first, as in `_decode`
+        rest = RECORD_REST.unpack_from(self._records, slot * RECORD_SIZE + HOT_SIZE)
+        ufid, generation, ufid_len = rest[5][: rest[8]], rest[6], rest[8]
+        return TerseFlow(
+            who=Ufid(ufid) if ufid_len else self.key(slot), stats=self._stats(rest, base), generation=generation
+        )
+
+    def _stats(self, rest: tuple[Any, ...], base: tuple[int, int]) -> FlowStats:
+        """The counters of a record less those that CLEAR has seen.  ``rest`` is of RECORD_REST."""
+        packets, n_bytes, used, flags, *_, epoch, _ = rest
+        return FlowStats(
+            packets=packets - base[0],
+            bytes=n_bytes - base[1],
+            used_ms=self._ticks.time_ns(used) // 1_000_000 if packets - base[0] else None,
+            tcp_flags=sum(1 << bit for bit, seen in enumerate(flags) if seen == epoch),
+        )
+
     def final(self, slot: int) -> Flow:
         """The flow at a slot that a writer has retired and not yet freed."""
         return self._decode(slot)
@@ -150,18 +181,9 @@ class RecordReader:
         """What is in the record now.  The base of the statistics is read before them, so it is not above them."""
         tail = self._tails[slot * TAIL_SIZE : (slot + 1) * TAIL_SIZE]
         raw = self._records[slot * RECORD_SIZE : (slot + 1) * RECORD_SIZE]
-        packets, n_bytes, used, flags, actions, ufid, generation, _, ufid_len, epoch, _ = RECORD_REST.unpack_from(
-            raw, HOT_SIZE
-        )
-        base_packets, base_bytes = struct.unpack_from("<QQ", tail, _BASE_OFFSET)
-        packets -= base_packets
+        rest = RECORD_REST.unpack_from(raw, HOT_SIZE)
+        actions, ufid, generation, _, ufid_len = rest[4:9]
         listed = self.action_list(actions)
-        stats = FlowStats(
-            packets=packets,
-            bytes=n_bytes - base_bytes,
-            used_ms=self._ticks.time_ns(used) // 1_000_000 if packets else None,
-            tcp_flags=sum(1 << bit for bit, seen in enumerate(flags) if seen == epoch),
-        )
         return Flow(
             ufid=Ufid(ufid[:ufid_len]) if ufid_len else None,
             match=Match(
@@ -169,7 +191,7 @@ class RecordReader:
                 mask=self.mask(int.from_bytes(raw[:2], "little")),
             ),
             actions=listed,
-            stats=stats,
+            stats=self._stats(rest, struct.unpack_from("<QQ", tail, _BASE_OFFSET)),
             generation=generation,
             not_xdp=self.why_not_xdp(listed, actions),
         )
@@ -240,6 +262,25 @@ class RecordReader:
         """The name of the flow whose record is at a slot."""
         record = self.record(slot)
         return Ufid(bytes(record.ufid[: record.ufid_len])) if record.ufid_len else self.key(slot)
+
+    def named(self, who: FlowId) -> Flow | None:
+        """The flow of that name."""
+        slot = self.slot_of(who)
+        return None if slot is None else self.flow(slot)
+
+    def matching(self, match: Match) -> Flow | None:
+        """The flow with that mask and masked key."""
+        mask_id = self.mask_id_of(match.mask)
+        slot = None if mask_id is None else self.slot_of_match(mask_id, match.masked)
+        return None if slot is None else self.flow(slot)
+
+    def hit_by(self, key: FlowKey) -> Flow | None:
+        """The flow that a packet with this key hits: under the mask of lowest rank that has one."""
+        for mask_id in self.live_masks():
+            slot = self.slot_of_match(mask_id, key & self.mask(mask_id))
+            if slot is not None:
+                return self.flow(slot)
+        return None
 
     def slot_of_ufid(self, ufid: Ufid) -> int | None:
         """The flow with that UFID."""

@@ -37,6 +37,7 @@ def test_a_ufid_of_any_length_goes_in_and_comes_out(datapath, size):
         datapath.flow_get(ufid)
 
 
+@pytest.mark.conformance("A3.equal")
 @pytest.mark.parametrize("octets", [b"\0", b"\xaa", b"\xaa\0\0"])
 def test_equal_octets_of_different_length_are_different_names(bench, datapath, octets):
     ufids = [Ufid(octets.ljust(size, b"\0")) for size in range(len(octets), 17)]
@@ -119,6 +120,7 @@ OTHER_MASK = Match(WILD.key, FlowKey.of(in_port=0xFFFF, ipv4_dst=0xFFFF0000))
 SAME_MASKED = Match(WILD.key.with_leaves(ipv4_dst=0x0A000077), WILD.mask)
 
 
+@pytest.mark.conformance("D3")
 @pytest.mark.parametrize(
     ("old", "new", "accepted"),
     [
@@ -210,6 +212,7 @@ def test_an_action_list_that_no_hook_can_execute_changes_nothing(datapath):
 # --- statistics --------------------------------------------------------------------------------------
 
 
+@pytest.mark.conformance("A5.8", "A11.clear")
 @pytest.mark.parametrize("ufid", [U1, None])
 def test_clear_returns_what_was_and_then_counts_from_zero(bench, datapath, ufid):
     flow = datapath.flow_new(match_of(eth_type=0x0800), OUT2, ufid)
@@ -229,6 +232,7 @@ def test_clear_returns_what_was_and_then_counts_from_zero(bench, datapath, ufid)
     assert (gone.stats.packets, gone.stats.bytes, gone.stats.tcp_flags) == (3, 3 * len(other), 0x02)
 
 
+@pytest.mark.conformance("A11.clear")
 def test_flags_are_cleared_through_every_epoch(bench, datapath):
     datapath.flow_new(match_of(ip_proto=6), OUT2, U1)
     for _ in range(257):
@@ -237,6 +241,7 @@ def test_flags_are_cleared_through_every_epoch(bench, datapath):
         assert datapath.flow_get(U1).stats.tcp_flags == 0
 
 
+@pytest.mark.conformance("A7.5")
 def test_a_deleted_flow_gives_its_final_statistics_and_a_new_one_begins_at_zero(bench, datapath):
     for number in (5, 3, 2):
         datapath.flow_new(numbered(5), OUT2, U1)

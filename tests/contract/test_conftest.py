@@ -18,13 +18,14 @@ SKIPS = {
 @pytest.fixture
 def run(checkout, tmp_path):
     """Run pytest on one test file below a copy of conftest.py that watches tmp_path for remains."""
+    path = {"PYTHONPATH": str(checkout)}  # where the copy finds what it imports
 
     def run(source, required):
         conftest = (checkout / "tests" / "conftest.py").read_text()
         (tmp_path / "conftest.py").write_text(conftest.replace("/run/netns/ctl-*", f"{tmp_path}/ctl-*"))
         (tmp_path / "test_it.py").write_text(source)
         options = ["-c", str(checkout / "pyproject.toml"), "-p", "no:cacheprovider", str(tmp_path)]
-        environment = os.environ | {"CTL_REQUIRE": required}
+        environment = os.environ | path | {"CTL_REQUIRE": required}
         argv = [sys.executable, "-m", "pytest", *options]
         return subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 

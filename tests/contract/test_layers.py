@@ -33,6 +33,8 @@ ROOMS = [
     "ctl.jsonout",
     "ctl.datapath",
     "ctl.plan",
+    "ctl.identity",
+    "ctl.requests",
     "ctl.packet",
     "ctl.rewrite",
     "ctl.execute",

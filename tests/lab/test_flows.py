@@ -127,6 +127,46 @@ def test_may_create_and_clear(ctl):
     assert (row["packets"], row["tcp_flags"] != 0) == (17, True)
 
 
+def test_may_exist_updates_the_same_flow_alone(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    assert "exists" in ctl("add-flow", f"{UFID},{KEY}", "1", status=4).err
+    ctl("add-flow", "--may-exist", f"{UFID},{KEY}", "1")
+    assert ctl("get-flow", UFID).lines[0].endswith("actions:1")
+    assert "has another" in ctl("add-flow", "--may-exist", f"{UFID},in_port(2),eth()", "2", status=3).err
+    assert UFID in ctl("mod-flow", "--may-create", f"ufid:0x02,{KEY}", "2", status=4).err
+    assert "packets:0" in ctl("mod-flow", "--may-create", "--clear", "-s", f"{UFID},{KEY}", "2").lines[0]
+
+
+def test_the_kernel_s_rules_on_request(ctl):
+    wider, kernel = "in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/254.0.0.0)", "--compat=kernel"
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    ctl("add-flow", kernel, f"ufid:0x02,{wider}", "1", status=4)
+    ctl("add-flow", kernel, "--may-exist", f"ufid:0x02,{wider}", "1")
+    (line,) = ctl("dump-flows").lines
+    assert line.startswith(UFID)
+    assert line.endswith("actions:1")
+    assert "key: missing" in ctl("mod-flow", kernel, UFID, "2", status=2).err
+    ctl("mod-flow", kernel, f"{UFID},{KEY}", "2")
+
+
+def test_a_refusal_is_logged_but_for_a_probe(ctl):
+    refused = ("add-flow", "in_port(1),eth()", "set(tcp(src=1))")
+    logged = "ctl.requests: flow new refused: EINVAL: action 1, set(tcp)"
+    assert logged in ctl("-v", *refused, status=2).err
+    assert logged not in ctl("-v", *refused, "--probe", status=2).err
+    assert logged not in ctl(*refused, status=2).err
+
+
+def test_maps_says_where_a_flow_lies(ctl):
+    ctl("add-flow", f"{UFID},{KEY}", "2")
+    lines = ctl("get-flow", "--maps", UFID).lines
+    assert lines[0].startswith(f"{UFID}, ")
+    assert lines[1] == "  slot 0, mask 0, table flows_s"
+    (row,) = ctl.json("get-flow", "--maps", UFID)["flow-maps"]
+    assert [e["map"] for e in row["elements"]] == ["masks", "flows_s", "ufids", "records", "tails", "actions"]
+    assert lines[4].split(" key ")[1].startswith("0d 0c 0b 0a 00 00 00 00 00 00 00 00 01 00 00 00 10")
+
+
 def test_more_says_where_a_flow_runs(ctl):
     ctl("add-flow", f"{UFID},{KEY}", "2")
     (line,) = ctl("dump-flows", "-m").lines

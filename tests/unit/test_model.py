@@ -73,6 +73,7 @@ def test_what_was_not_looked_up_is_no_miss(model):
     }
 
 
+@pytest.mark.conformance("D15")
 def test_the_lowest_rank_wins_and_a_free_rank_is_used_again(model):
     model.flow_new(match(TYPE), OUT2, U1)
     model.flow_new(match(PROTOCOL), (), U2)
