@@ -34,6 +34,7 @@ SESSION = [
     (["mod-flows", "--atomic", "FILE"], "ctl/applied/1"),
     (["dump-flows", "--since", "0"], "ctl/change/1"),
     (["flow-check"], "ctl/overlap/1"),
+    (["normalize-actions", "in_port(1),eth()", "2,1"], "ctl/normalized/1"),
     (["show"], "ctl/dp/1"),
     (["show", "-s"], "ctl/dp/1"),
     (["dump-dps"], "ctl/dp-name/1"),
