@@ -17,6 +17,7 @@
  *	tails		slot -> flow_tail		userspace both		as records
  *	actions		index -> action_unit		userspace both		new lists are refused
  *	free_slots	depth -> slot			userspace userspace	-
+ *	changes		place -> change			userspace userspace	the oldest changes are forgotten
  *	ports, tc_ports	port number -> ifindex		userspace program	numbers end at 1023
  *	port_of		place -> port_place		userspace program	as ports, see port.h
  *	port_info	port number -> port_info	userspace both		as ports
@@ -32,8 +33,8 @@
  *	meters		number -> meter_record		both	  both		numbers end at 4095
  *	meter_counters	number -> meter_counters	program	  userspace	as meters
  *
- * records, tails, masks, actions, control, the free lists and meter_counters are mapped into userspace's memory;
- * meters cannot be, for each has a lock.
+ * records, tails, masks, actions, control, changes, the free lists and meter_counters are mapped into userspace's
+ * memory; meters cannot be, for each has a lock.
  */
 #ifndef UFID_MAPS_H
 #define UFID_MAPS_H

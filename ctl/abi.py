@@ -119,6 +119,28 @@ class SizeClass(IntEnum):
     SIZE_L = 2
 
 
+class CopyLimit(IntEnum):
+    """enum copy_limit."""
+
+    COPY_NESTED = 65535
+    COPIES_WAITING = 256
+
+
+class ProgramId(IntEnum):
+    """enum program_id."""
+
+    PROGRAM_AGAIN = 0
+    PROGRAM_ACTIONS = 1
+    PROGRAMS = 2
+
+
+class UpcallReason(IntEnum):
+    """enum upcall_reason."""
+
+    UPCALL_MISS = 0
+    UPCALL_ACTION = 1
+
+
 class DpLimit(IntEnum):
     """enum dp_limit."""
 
@@ -186,26 +208,14 @@ class ClsactUse(IntEnum):
     CLSACT_OWN = 2
 
 
-class CopyLimit(IntEnum):
-    """enum copy_limit."""
+class ChangeKind(IntEnum):
+    """enum change_kind."""
 
-    COPY_NESTED = 65535
-    COPIES_WAITING = 256
-
-
-class ProgramId(IntEnum):
-    """enum program_id."""
-
-    PROGRAM_AGAIN = 0
-    PROGRAM_ACTIONS = 1
-    PROGRAMS = 2
-
-
-class UpcallReason(IntEnum):
-    """enum upcall_reason."""
-
-    UPCALL_MISS = 0
-    UPCALL_ACTION = 1
+    CHANGE_ADD = 1
+    CHANGE_MODIFY = 2
+    CHANGE_DELETE = 3
+    CHANGE_CLEAR = 4
+    CHANGE_FLUSH = 5
 
 
 class MapId(IntEnum):
@@ -237,6 +247,7 @@ class MapId(IntEnum):
     MAP_NESTED_COPIES = 23
     MAP_METERS = 24
     MAP_METER_COUNTERS = 25
+    MAP_CHANGES = 26
 
 
 class ActionUnit(Structure):
@@ -517,198 +528,6 @@ class KeyHotDigest(Structure):
     )
 
 
-class UfidKey(Structure):
-    """struct ufid_key: 17 bytes."""
-
-    _fields_ = (
-        ("octets", c_uint8 * 16),
-        ("len", c_uint8),
-    )
-
-
-class FlowRef(Structure):
-    """struct flow_ref: 8 bytes."""
-
-    _fields_ = (
-        ("slot", c_uint32),
-        ("zero", c_uint32),
-    )
-
-
-class FlowRecord(Structure):
-    """struct flow_record: 128 bytes."""
-
-    _fields_ = (
-        ("key", KeyHot),
-        ("packets", c_uint64),
-        ("bytes", c_uint64),
-        ("used", c_uint64),
-        ("tcp_flags", c_uint8 * 8),
-        ("actions", c_uint64),
-        ("ufid", c_uint8 * 16),
-        ("generation", c_uint32),
-        ("state", c_uint8),
-        ("ufid_len", c_uint8),
-        ("clear_epoch", c_uint8),
-        ("size_class", c_uint8),
-    )
-
-
-class FlowTail(Structure):
-    """struct flow_tail: 184 bytes."""
-
-    _fields_ = (
-        ("mid", KeyMid),
-        ("cold", KeyCold),
-        ("base_packets", c_uint64),
-        ("base_bytes", c_uint64),
-    )
-
-
-class MaskEntry(Structure):
-    """struct mask_entry: 240 bytes."""
-
-    _fields_ = (
-        ("bits", FlowKey),
-        ("flows", c_uint32),
-        ("live", c_uint8),
-        ("size_class", c_uint8),
-        ("zero", c_uint16),
-    )
-
-
-class DpStats(Structure):
-    """struct dp_stats: 264 bytes."""
-
-    _fields_ = (
-        ("hit", c_uint64),
-        ("missed", c_uint64),
-        ("lost", c_uint64),
-        ("mask_hit", c_uint64),
-        ("stale", c_uint64),
-        ("upcalls", c_uint64),
-        ("upcalls_lost", c_uint64),
-        ("samples", c_uint64),
-        ("samples_lost", c_uint64),
-        ("drops", c_uint64 * 24),
-    )
-
-
-class PortStats(Structure):
-    """struct port_stats: 40 bytes."""
-
-    _fields_ = (
-        ("rx_packets", c_uint64),
-        ("rx_bytes", c_uint64),
-        ("tx_packets", c_uint64),
-        ("tx_bytes", c_uint64),
-        ("rx_dropped", c_uint64),
-    )
-
-
-class BpfSpinLock(Structure):
-    """struct bpf_spin_lock: 4 bytes."""
-
-    _fields_ = (
-        ("val", c_uint32),
-    )
-
-
-class MeterRecord(Structure):
-    """struct meter_record: 80 bytes."""
-
-    _fields_ = (
-        ("lock", BpfSpinLock),
-        ("rate", c_uint32),
-        ("capacity", c_uint64),
-        ("tokens", c_uint64),
-        ("time_ms", c_uint64),
-        ("fill_ms", c_uint64),
-        ("burst", c_uint32),
-        ("kbps", c_uint32),
-        ("base_packets", c_uint64),
-        ("base_bytes", c_uint64),
-        ("base_exceeded_packets", c_uint64),
-        ("base_exceeded_bytes", c_uint64),
-    )
-
-
-class MeterCounters(Structure):
-    """struct meter_counters: 40 bytes."""
-
-    _fields_ = (
-        ("packets", c_uint64),
-        ("bytes", c_uint64),
-        ("exceeded_packets", c_uint64),
-        ("exceeded_bytes", c_uint64),
-        ("used_ms", c_uint64),
-    )
-
-
-class PortPlace(Structure):
-    """struct port_place: 8 bytes."""
-
-    _fields_ = (
-        ("ifindex", c_uint32),
-        ("port", c_uint32),
-    )
-
-
-class PortInfo(Structure):
-    """struct port_info: 48 bytes."""
-
-    _fields_ = (
-        ("name", c_uint8 * 16),
-        ("device", c_uint8 * 16),
-        ("ifindex", c_uint32),
-        ("kind", c_uint8),
-        ("generic", c_uint8),
-        ("tc_only", c_uint8),
-        ("clsact", c_uint8),
-        ("no_redirect", c_uint8),
-        ("zero", c_uint8 * 7),
-    )
-
-
-class DpControl(Structure):
-    """struct dp_control: 104 bytes."""
-
-    _fields_ = (
-        ("n_masks", c_uint32),
-        ("dirty", c_uint32),
-        ("owner", c_uint32),
-        ("n_flows", c_uint32),
-        ("n_free_slots", c_uint32),
-        ("high_slot", c_uint32),
-        ("high_unit", c_uint32),
-        ("listener", c_uint32),
-        ("sampler", c_uint32),
-        ("free_units", c_uint32 * 12),
-        ("zero", c_uint32),
-        ("luck", c_uint64),
-        ("generation", c_uint64),
-    )
-
-
-class DpMeta(Structure):
-    """struct dp_meta: 176 bytes."""
-
-    _fields_ = (
-        ("abi_version", c_uint32),
-        ("layout", c_uint32),
-        ("max_flows", c_uint32),
-        ("max_masks", c_uint32),
-        ("max_units", c_uint32),
-        ("tick_ns", c_uint32),
-        ("tick_zero_ns", c_uint64),
-        ("netns_inode", c_uint64),
-        ("token", c_uint64),
-        ("netns_path", c_uint8 * 96),
-        ("name", c_uint8 * 16),
-        ("program_tag", c_uint8 * 16),
-    )
-
-
 class Layout(Structure):
     """struct layout: 8 bytes."""
 
@@ -866,6 +685,224 @@ class UpcallBuffer(Structure):
     )
 
 
+class UfidKey(Structure):
+    """struct ufid_key: 17 bytes."""
+
+    _fields_ = (
+        ("octets", c_uint8 * 16),
+        ("len", c_uint8),
+    )
+
+
+class FlowRef(Structure):
+    """struct flow_ref: 8 bytes."""
+
+    _fields_ = (
+        ("slot", c_uint32),
+        ("zero", c_uint32),
+    )
+
+
+class FlowRecord(Structure):
+    """struct flow_record: 128 bytes."""
+
+    _fields_ = (
+        ("key", KeyHot),
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+        ("used", c_uint64),
+        ("tcp_flags", c_uint8 * 8),
+        ("actions", c_uint64),
+        ("ufid", c_uint8 * 16),
+        ("generation", c_uint32),
+        ("state", c_uint8),
+        ("ufid_len", c_uint8),
+        ("clear_epoch", c_uint8),
+        ("size_class", c_uint8),
+    )
+
+
+class FlowTail(Structure):
+    """struct flow_tail: 184 bytes."""
+
+    _fields_ = (
+        ("mid", KeyMid),
+        ("cold", KeyCold),
+        ("base_packets", c_uint64),
+        ("base_bytes", c_uint64),
+    )
+
+
+class MaskEntry(Structure):
+    """struct mask_entry: 240 bytes."""
+
+    _fields_ = (
+        ("bits", FlowKey),
+        ("flows", c_uint32),
+        ("live", c_uint8),
+        ("size_class", c_uint8),
+        ("zero", c_uint16),
+    )
+
+
+class DpStats(Structure):
+    """struct dp_stats: 264 bytes."""
+
+    _fields_ = (
+        ("hit", c_uint64),
+        ("missed", c_uint64),
+        ("lost", c_uint64),
+        ("mask_hit", c_uint64),
+        ("stale", c_uint64),
+        ("upcalls", c_uint64),
+        ("upcalls_lost", c_uint64),
+        ("samples", c_uint64),
+        ("samples_lost", c_uint64),
+        ("drops", c_uint64 * 24),
+    )
+
+
+class PortStats(Structure):
+    """struct port_stats: 40 bytes."""
+
+    _fields_ = (
+        ("rx_packets", c_uint64),
+        ("rx_bytes", c_uint64),
+        ("tx_packets", c_uint64),
+        ("tx_bytes", c_uint64),
+        ("rx_dropped", c_uint64),
+    )
+
+
+class BpfSpinLock(Structure):
+    """struct bpf_spin_lock: 4 bytes."""
+
+    _fields_ = (
+        ("val", c_uint32),
+    )
+
+
+class MeterRecord(Structure):
+    """struct meter_record: 80 bytes."""
+
+    _fields_ = (
+        ("lock", BpfSpinLock),
+        ("rate", c_uint32),
+        ("capacity", c_uint64),
+        ("tokens", c_uint64),
+        ("time_ms", c_uint64),
+        ("fill_ms", c_uint64),
+        ("burst", c_uint32),
+        ("kbps", c_uint32),
+        ("base_packets", c_uint64),
+        ("base_bytes", c_uint64),
+        ("base_exceeded_packets", c_uint64),
+        ("base_exceeded_bytes", c_uint64),
+    )
+
+
+class MeterCounters(Structure):
+    """struct meter_counters: 40 bytes."""
+
+    _fields_ = (
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+        ("exceeded_packets", c_uint64),
+        ("exceeded_bytes", c_uint64),
+        ("used_ms", c_uint64),
+    )
+
+
+class PortPlace(Structure):
+    """struct port_place: 8 bytes."""
+
+    _fields_ = (
+        ("ifindex", c_uint32),
+        ("port", c_uint32),
+    )
+
+
+class PortInfo(Structure):
+    """struct port_info: 48 bytes."""
+
+    _fields_ = (
+        ("name", c_uint8 * 16),
+        ("device", c_uint8 * 16),
+        ("ifindex", c_uint32),
+        ("kind", c_uint8),
+        ("generic", c_uint8),
+        ("tc_only", c_uint8),
+        ("clsact", c_uint8),
+        ("no_redirect", c_uint8),
+        ("zero", c_uint8 * 7),
+    )
+
+
+class DpControl(Structure):
+    """struct dp_control: 120 bytes."""
+
+    _fields_ = (
+        ("n_masks", c_uint32),
+        ("dirty", c_uint32),
+        ("owner", c_uint32),
+        ("n_flows", c_uint32),
+        ("n_free_slots", c_uint32),
+        ("high_slot", c_uint32),
+        ("high_unit", c_uint32),
+        ("listener", c_uint32),
+        ("sampler", c_uint32),
+        ("free_units", c_uint32 * 12),
+        ("zero", c_uint32),
+        ("luck", c_uint64),
+        ("generation", c_uint64),
+        ("change_generation", c_uint64),
+        ("next_change", c_uint64),
+    )
+
+
+class Change(Structure):
+    """struct change: 32 bytes."""
+
+    _fields_ = (
+        ("generation", c_uint64),
+        ("slot", c_uint32),
+        ("kind", c_uint8),
+        ("by_key", c_uint8),
+        ("size", c_uint8),
+        ("part", c_uint8),
+        ("name", c_uint8 * 16),
+    )
+
+
+class Intent(Structure):
+    """struct intent: 16 bytes."""
+
+    _fields_ = (
+        ("slot", c_uint32),
+        ("kind", c_uint32),
+        ("actions", c_uint64),
+    )
+
+
+class DpMeta(Structure):
+    """struct dp_meta: 176 bytes."""
+
+    _fields_ = (
+        ("abi_version", c_uint32),
+        ("layout", c_uint32),
+        ("max_flows", c_uint32),
+        ("max_masks", c_uint32),
+        ("max_units", c_uint32),
+        ("tick_ns", c_uint32),
+        ("tick_zero_ns", c_uint64),
+        ("netns_inode", c_uint64),
+        ("token", c_uint64),
+        ("netns_path", c_uint8 * 96),
+        ("name", c_uint8 * 16),
+        ("program_tag", c_uint8 * 16),
+    )
+
+
 KEY_LEAVES: Final[dict[str, tuple[int, int, str]]] = {
     "mask_id": (0, 2, "little"),
     "in_port": (2, 2, "little"),
@@ -946,33 +983,35 @@ BTF_IDS: Final[dict[str, int]] = {
     "flow_key": 78,
     "key_hot_mid": 82,
     "key_hot_digest": 86,
-    "ufid_key": 91,
-    "flow_ref": 95,
-    "flow_record": 99,
-    "flow_tail": 103,
-    "mask_entry": 107,
-    "dp_stats": 111,
-    "port_stats": 116,
-    "bpf_spin_lock": 120,
-    "meter_record": 124,
-    "meter_counters": 128,
-    "port_place": 132,
-    "port_info": 136,
-    "dp_control": 141,
-    "dp_meta": 146,
-    "layout": 151,
-    "nest": 155,
-    "scratch": 159,
-    "hand_over": 166,
-    "copy_note": 170,
-    "nested_copy": 174,
-    "upcall": 178,
-    "sample": 183,
-    "upcall_buffer": 187,
+    "layout": 91,
+    "nest": 95,
+    "scratch": 99,
+    "hand_over": 106,
+    "copy_note": 110,
+    "nested_copy": 114,
+    "upcall": 118,
+    "sample": 123,
+    "upcall_buffer": 127,
+    "ufid_key": 132,
+    "flow_ref": 136,
+    "flow_record": 140,
+    "flow_tail": 144,
+    "mask_entry": 148,
+    "dp_stats": 152,
+    "port_stats": 157,
+    "bpf_spin_lock": 161,
+    "meter_record": 165,
+    "meter_counters": 169,
+    "port_place": 173,
+    "port_info": 177,
+    "dp_control": 182,
+    "change": 187,
+    "intent": 191,
+    "dp_meta": 195,
     "__u8": 3,
     "__u16": 5,
     "__u32": 7,
     "__u64": 9,
 }
 
-LAYOUT: Final = 0x8dbe4b34
+LAYOUT: Final = 0xbac19689

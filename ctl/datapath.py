@@ -13,14 +13,16 @@ which flows count as the same, and which request they refuse, is decided in `ctl
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ctl.abi import ActionLimit
 from ctl.action import NOT_EXECUTED, Actions, AddMpls, Userspace, walk
-from ctl.errors import Exists, FlowInvalid, NotFound, NotSupported, TableFull
+from ctl.change import Change
+from ctl.errors import CtlError, Exists, FlowInvalid, NotFound, NotSupported, TableFull
 from ctl.flow import Flow, FlowId, FlowKey, Match, TerseFlow
+from ctl.history import Changes
 from ctl.meter import Meter
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
@@ -101,7 +103,10 @@ class PacketSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatapathStats:
-    """Counters of a datapath.  ``drops`` has every drop reason by name (`short_frame`, `miss`, ...)."""
+    """Counters of a datapath.  ``drops`` has every drop reason by name (`short_frame`, `miss`, ...).
+
+    ``generation`` is that of the flow table: more with each change.
+    """
 
     hit: int = 0
     missed: int = 0
@@ -113,6 +118,7 @@ class DatapathStats:
     samples_lost: int = 0
     flows: int = 0
     masks: int = 0
+    generation: int = 0
     drops: dict[str, int] = field(default_factory=dict)
 
 
@@ -179,6 +185,25 @@ class Datapath(Protocol):
 
     def flow_flush(self) -> int:
         """Remove all flows; how many there were."""
+        ...
+
+    def flow_apply(self, changes: Sequence[Change], *, atomic: bool = False) -> dict[int, CtlError]:
+        """Many changes, in their order: why which of them were refused, by index; the others are done.
+
+        With ``atomic`` all of them are done, or none if any is refused, whatever ends the caller; they see one
+        another, but slots and masks of the flows that they remove are free only afterwards, so that TableFull is
+        raised where there is no room for old and new side by side.  The next one who changes the table finishes or
+        undoes what a writer began that died.  Packets and readers see the changes one by one within a moment, new
+        flows first: those of one new mask together, and none before all of them are sure to stay or go.
+        """
+        ...
+
+    def flow_changes(self, since: int) -> Changes:
+        """What is not as it was when the datapath's generation was ``since``, each flow once.
+
+        A change that is made meanwhile may be told now and again the next time.  NotFound when that is too long
+        ago to be known, UsageError when it is still to come.
+        """
         ...
 
     def flow_dump(self) -> Iterator[Flow]:

@@ -47,8 +47,10 @@ from ctl import fields
 from ctl.action import Action, AddMpls, Hash, PopMpls, PushMpls, PushVlan, Set
 from ctl.fields import Field, Format
 from ctl.flow import Flow, FlowKey
+from ctl.history import Difference
 from ctl.outline import Outline, outline
 from ctl.text.values import mask_text, value_text
+from ctl.ufid import Ufid
 
 SCHEMA: Final = "ctl/flow/1"
 _AS_TEXT: Final = frozenset({Format.MAC, Format.IPV4, Format.IPV6})
@@ -82,6 +84,23 @@ def flow_row(flow: Flow, now_ms: int, datapath: str = "", omit: frozenset[str] =
         "dp": "tc" if flow.not_xdp else "xdp",
         "dp_reason": flow.not_xdp,
         "generation": flow.generation,
+    }
+
+
+def change_row(row: Difference, now_ms: int, datapath: str, until: int) -> Json:
+    """A row of ctl/change/1.  ``until``: the generation up to which all changes are told."""
+    key = row.who if isinstance(row.who, FlowKey) else None
+    return {
+        "datapath": datapath,
+        "change": row.change,
+        "generation": row.generation,
+        "until": until,
+        "ufid": str(row.who).removeprefix("ufid:") if isinstance(row.who, Ufid) else None,
+        "key": None if key is None else _nested(outline(key), key, is_mask=False),
+        "flow": None if row.flow is None else flow_row(row.flow, now_ms, datapath),
+        "flows": row.flows,
+        "packets": row.packets,
+        "bytes": row.bytes,
     }
 
 

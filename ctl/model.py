@@ -15,32 +15,25 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, cast
 
 from ctl.abi import ActionLimit, DpLimit, DropReason
-from ctl.action import Actions, Psample, Userspace
+from ctl.action import Psample, Userspace
 from ctl.datapath import (
     DatapathStats,
     Port,
     PortStats,
-    check_executable,
-    check_set,
-    full,
-    no_flow,
     no_meter,
 )
 from ctl.errors import Exists, NotFound, UsageError
 from ctl.execute import Nested, Outcome, Packet, Pass, execute
-from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match, TerseFlow
-from ctl.identity import to_update
+from ctl.flow import Flow, FlowKey, FlowStats
 from ctl.meter import Bucket, Meter, MeterStats, check_meter, counted, take
 from ctl.meter import full as full_bucket
+from ctl.model_table import ModelTable
 from ctl.packet import extract
-from ctl.placement import why_not_xdp
-from ctl.ufid import Ufid
-from ctl.validate_actions import check_actions
 
 _MTU_UNCHECKED: Final = 576
 _ETHERNET_AND_TAG: Final = 14 + 4
@@ -96,7 +89,7 @@ def _with_copy(verdict: Verdict, copy: Verdict) -> Verdict:
     )
 
 
-class ModelDatapath:
+class ModelDatapath(ModelTable):
     """A datapath in memory.  ``clock`` gives CLOCK_MONOTONIC in nanoseconds, ``draw`` 32 bits at random."""
 
     def __init__(
@@ -108,14 +101,9 @@ class ModelDatapath:
         clock: Callable[[], int] = time.monotonic_ns,
         draw: Callable[[], int] = lambda: random.getrandbits(32),
     ) -> None:
-        self.name = name
-        self._max_flows = max_flows
-        self._max_masks = max_masks
+        super().__init__(name, max_flows, max_masks)
         self._clock = clock
         self._draw = draw
-        self._masks: dict[int, FlowKey] = {}  # by rank
-        self._flows: list[Flow] = []
-        self._generation = 0
         self._ports: dict[int, Port] = {}
         self._port_stats: dict[int, PortStats] = {}
         self._hit = self._missed = self._lost = self._mask_hit = 0
@@ -152,116 +140,6 @@ class ModelDatapath:
     def port_stats(self) -> dict[int, PortStats]:
         """See `ctl.datapath.Datapath`."""
         return dict(sorted(self._port_stats.items()))
-
-    # --- flows -----------------------------------------------------------------------------------
-
-    def flow_new(
-        self,
-        match: Match,
-        actions: Actions,
-        ufid: Ufid | None = None,
-        *,
-        may_exist: bool = False,
-        like_kernel: bool = False,
-    ) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        check_actions(actions, match.masked, match.mask, like_kernel=like_kernel)
-        check_executable(actions)
-        old = to_update(self, match, ufid, may_exist=may_exist, like_kernel=like_kernel)
-        if old is not None:
-            return self._replace(old, replace(old, actions=actions, not_xdp=why_not_xdp(actions)))
-        if len(self._flows) == self._max_flows:
-            raise full(self.name, f"its flow table holds {self._max_flows} flows", "--max-flows")
-        self._hold_mask(match.mask)
-        self._generation += 1
-        flow = Flow(
-            ufid=ufid,
-            match=Match(match.masked, match.mask) if ufid else match,
-            actions=actions,
-            generation=self._generation,
-            not_xdp=why_not_xdp(actions),
-        )
-        self._flows.append(flow)
-        return flow
-
-    def named(self, who: FlowId) -> Flow | None:
-        """The flow of that name."""
-        return next((flow for flow in self._flows if flow.who == who), None)
-
-    def matching(self, match: Match) -> Flow | None:
-        """The flow with that mask and masked key."""
-        same = (flow for flow in self._flows if flow.match.mask == match.mask and flow.match.masked == match.masked)
-        return next(same, None)
-
-    def hit_by(self, key: FlowKey) -> Flow | None:
-        """The flow that a packet with this key hits: under the mask of lowest rank that has one."""
-        found = (self.matching(Match(key, mask)) for _, mask in sorted(self._masks.items()))
-        return next((flow for flow in found if flow is not None), None)
-
-    def flow_set(
-        self,
-        who: FlowId,
-        actions: Actions | None,
-        *,
-        match: Match | None = None,
-        clear: bool = False,
-        like_kernel: bool = False,
-    ) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        if actions is not None:
-            check_set(who, actions, match, like_kernel=like_kernel)
-        flow = self.flow_get(who)
-        if actions is not None:
-            if match is None or not like_kernel:
-                check_actions(actions, flow.match.masked, flow.match.mask, like_kernel=like_kernel)
-            flow = self._replace(flow, replace(flow, actions=actions, not_xdp=why_not_xdp(actions)))
-        if clear:
-            self._replace(flow, replace(flow, stats=FlowStats()))
-        return flow
-
-    def flow_get(self, who: FlowId) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        flow = self.named(who)
-        if flow is None:
-            raise no_flow(self.name, who)
-        return flow
-
-    def flow_del(self, who: FlowId) -> Flow:
-        """See `ctl.datapath.Datapath`."""
-        flow = self.flow_get(who)
-        self._flows.remove(flow)
-        used = {flow.match.mask for flow in self._flows}
-        self._masks = {rank: mask for rank, mask in self._masks.items() if mask in used}
-        return flow
-
-    def flow_flush(self) -> int:
-        """See `ctl.datapath.Datapath`."""
-        count = len(self._flows)
-        self._flows.clear()
-        self._masks.clear()
-        return count
-
-    def flow_dump(self) -> Iterator[Flow]:
-        """See `ctl.datapath.Datapath`."""
-        yield from tuple(self._flows)
-
-    def flow_dump_terse(self) -> Iterator[TerseFlow]:
-        """See `ctl.datapath.Datapath`."""
-        for flow in tuple(self._flows):
-            yield TerseFlow(who=flow.who, stats=flow.stats, generation=flow.generation)
-
-    def _hold_mask(self, mask: FlowKey) -> None:
-        """A new mask takes the lowest rank that is free, and keeps it until its last flow goes.  TableFull."""
-        if mask in self._masks.values():
-            return
-        rank = next((rank for rank in range(self._max_masks) if rank not in self._masks), None)
-        if rank is None:
-            raise full(self.name, f"its mask table holds {self._max_masks} masks", "--max-masks")
-        self._masks[rank] = mask
-
-    def _replace(self, old: Flow, new: Flow) -> Flow:
-        self._flows[self._flows.index(old)] = new
-        return new
 
     # --- meters ----------------------------------------------------------------------------------
 
@@ -446,5 +324,6 @@ class ModelDatapath:
             mask_hit=self._mask_hit,
             flows=len(self._flows),
             masks=len(self._masks),
+            generation=self._generation,
             drops={r.name.removeprefix("DROP_").lower(): count for r, count in self._drops.items()},
         )

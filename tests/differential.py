@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from hypothesis import reject
 from hypothesis import strategies as st
@@ -36,6 +36,8 @@ from ctl.action import (
     walk,
 )
 from ctl.action import Meter as MeterAction
+from ctl.change import Add, Modify
+from ctl.change import Delete as Remove
 from ctl.datapath import PortStats
 from ctl.errors import CtlError
 from ctl.flow import Flow, FlowKey, Match
@@ -43,10 +45,12 @@ from ctl.kernel.ring import SampleReader
 from ctl.model import ModelDatapath
 from ctl.packet import extract
 from ctl.ufid import Ufid
+from tests.bpf.audit import audit, occupancy
 from tests.bpf.harness import NOTE_SIZE, PORTS, TC_REDIRECT, TC_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, bench, exact
 from tests.frames import whole
 from tests.golden.packets import GOLDEN
 from tests.metering import meter_ids, meter_steps, remove_meters
+from tests.steps import Apply, Change, Delete, Flush, Get, Luck, New, Packet, Since
 from tests.unit.strategies import sets
 
 MAX_FLOWS, MAX_MASKS = 7, 4
@@ -66,10 +70,17 @@ class Pair:
         self._luck = 0
         self.model = None
         self._before = None
+        self._marks = []
+        self._empty = occupancy(self.kernel)
 
     def begin(self):
-        """Empty both.  Counters of the kernel's go on, and are compared from here."""
+        """Empty both.  Counters of the kernel's go on, and are compared from here.
+
+        Whatever was done before: maps, slots, action units and masks are as they were in the beginning.
+        """
         self.kernel.flow_flush()
+        audit(self.kernel)
+        assert occupancy(self.kernel) == self._empty
         self.model = ModelDatapath(
             self.kernel.name, max_flows=MAX_FLOWS, max_masks=MAX_MASKS, clock=lambda: 1, draw=lambda: self._luck
         )
@@ -79,6 +90,7 @@ class Pair:
             self.model.add_port(number)
         remove_meters(self.kernel)
         self._before = counters(self.kernel)
+        self._marks = [d.stats().generation for d in (self.kernel, self.model)]
 
     def luck(self, number):
         """What sample draws from now on."""
@@ -108,8 +120,17 @@ class Pair:
         got, expected = (outcome(getattr(d, call), *arguments, **options) for d in (self.kernel, self.model))
         assert got == expected
 
+    def since(self, *, keep):
+        """What has changed since the beginning or the last mark, which is moved to here unless it is to be kept."""
+        both = [d.flow_changes(mark) for d, mark in zip((self.kernel, self.model), self._marks, strict=True)]
+        got, expected = (sorted(map(told_difference, changes.differences)) for changes in both)
+        assert got == expected
+        if not keep:
+            self._marks = [changes.generation for changes in both]
+
     def end(self):
-        """All flows and counters."""
+        """All flows and counters, and all changes."""
+        self.since(keep=True)
         got, expected = (sorted(map(told, d.flow_dump())) for d in (self.kernel, self.model))
         assert got == expected
         terse, full = (
@@ -221,9 +242,16 @@ def bare(frame):
 def outcome(call, *arguments, **options):
     """What a call returned, or how it was refused, in a form that can be compared."""
     try:
-        return told(call(*arguments, **options))
+        result = call(*arguments, **options)
     except CtlError as e:
-        return type(e), e.message, e.hint
+        return told_error(e)
+    if isinstance(result, dict):
+        return {index: told_error(error) for index, error in result.items()}
+    return result if isinstance(result, int) else told(result)
+
+
+def told_error(error):
+    return type(error), error.message, error.hint
 
 
 def told(flow):
@@ -233,6 +261,13 @@ def told(flow):
     stats = (flow.stats.packets, flow.stats.bytes, flow.stats.used_ms is not None, flow.stats.tcp_flags)
     name = flow.ufid.octets if flow.ufid else b""
     return name, flow.match.key.raw, flow.match.mask.raw, flow.actions, stats
+
+
+def told_difference(row):
+    """A difference without its generation; in order of the change and the name."""
+    name = row.who.raw if isinstance(row.who, FlowKey) else row.who.octets if row.who else b""
+    flow = told(row.flow) if row.flow else ()
+    return row.change, name, isinstance(row.who, FlowKey), row.flows, row.packets, row.bytes, flow
 
 
 def lookups(datapath):
@@ -251,65 +286,6 @@ def counters(datapath):
 
 
 # --- cases -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Packet:
-    frame: bytes
-    in_port: int | None  # None: a device that is no port
-
-    def play(self, pair):
-        pair.packet(self.frame, self.in_port)
-
-
-@dataclass(frozen=True)
-class New:
-    match: Match
-    actions: tuple
-    ufid: Ufid | None
-    may_exist: bool = False
-    like_kernel: bool = False
-
-    def play(self, pair):
-        rules = {"may_exist": self.may_exist, "like_kernel": self.like_kernel}
-        pair.control("flow_new", self.match, self.actions, self.ufid, **rules)
-
-
-@dataclass(frozen=True)
-class Change:
-    who: Ufid | FlowKey
-    actions: tuple | None
-    clear: bool
-    match: Match | None = None
-    like_kernel: bool = False
-
-    def play(self, pair):
-        rules = {"match": self.match, "like_kernel": self.like_kernel}
-        pair.control("flow_set", self.who, self.actions, clear=self.clear, **rules)
-
-
-@dataclass(frozen=True)
-class Delete:
-    who: Ufid | FlowKey
-
-    def play(self, pair):
-        pair.control("flow_del", self.who)
-
-
-@dataclass(frozen=True)
-class Get:
-    who: Ufid | FlowKey
-
-    def play(self, pair):
-        pair.control("flow_get", self.who)
-
-
-@dataclass(frozen=True)
-class Luck:
-    number: int
-
-    def play(self, pair):
-        pair.luck(self.number)
 
 
 LEAVES = [name for name, (at, _, _) in KEY_LEAVES.items() if at < KEY_LEAVES["tun_ipv6_src"][0] and name != "mask_id"]
@@ -418,8 +394,21 @@ def cases(draw):
     match = st.none() | st.builds(Match, keys, some_masks)
     change = st.builds(Change, who, st.none() | plain, st.booleans(), match, st.booleans())
     others = (st.builds(Delete, who), st.builds(Get, who), st.builds(Luck, st.sampled_from([0, 5, 1 << 31])))
-    step = st.one_of(new, new, packet, packet, packet, change, stray, meter_steps, *others)
+    one = st.one_of(new, new, packet, packet, packet, change, stray, meter_steps, *others)
+    step = st.one_of(one, one, one, one, applies(new, who), st.builds(Since, st.booleans()), st.just(Flush()))
     return draw(st.lists(new | meter_steps, max_size=6)) + draw(st.lists(step, min_size=5, max_size=40))
+
+
+def applies(new, who):
+    """Several changes at once, which name few flows, so that they meet."""
+    one = st.one_of(
+        new.map(lambda step: Add(step.match, step.actions, step.ufid)),
+        st.builds(Modify, who, st.none() | plain, st.booleans()),
+        new.map(lambda step: Modify(step.ufid or step.match.key, step.actions, create=step.match)),
+        st.builds(Remove, who),
+        st.builds(Remove, who),
+    )
+    return st.builds(Apply, st.lists(one, min_size=1, max_size=9).map(tuple), st.booleans())
 
 
 @st.composite
@@ -443,9 +432,15 @@ def copied(draw):
     return [Luck(draw(st.sampled_from([0, 5, 1 << 31]))), New(match, (*listed, end), None), Packet(frame, PORTS[0])]
 
 
+def histories():
+    """Several cases after one another on what the ones before them left: some hundred steps."""
+    return st.lists(cases(), min_size=6, max_size=12).map(lambda lists: [step for steps in lists for step in steps])
+
+
 def play(pair, steps):
     """The steps from the beginning."""
     pair.begin()
     for step in steps:
         step.play(pair)
     pair.end()
+    audit(pair.kernel)

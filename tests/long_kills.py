@@ -14,7 +14,7 @@ import sys
 import time
 
 from ctl import faults
-from tests.lab import crash
+from tests.lab import crash, deaths
 
 
 def main():
@@ -62,7 +62,7 @@ def _at_moments(case, count, seed):
     choose = random.Random(seed)
     case.begin()
     began = time.monotonic()
-    crash.run(case.arguments)
+    deaths.run(case.arguments)
     takes_s = time.monotonic() - began
     return sum(case.dies(kill_after_s=choose.uniform(0, takes_s), following=n) for n in range(count))
 

@@ -118,7 +118,7 @@ def show_text(context: Context, datapath: KernelDatapath, *, statistics: bool) -
     )
     if statistics:
         click.echo("  drops: " + " ".join(f"{reason}:{count}" for reason, count in stats.drops.items()))
-        click.echo(f"  stale: {stats.stale}  upcalls: {stats.upcalls}")
+        click.echo(f"  stale: {stats.stale}  upcalls: {stats.upcalls}  generation: {stats.generation}")
     counters = datapath.port_stats() if statistics else {}
     devices = _device_counters(datapath) if statistics else {}
     for port in datapath.ports():

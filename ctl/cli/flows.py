@@ -1,4 +1,4 @@
-"""The commands over flows."""
+"""The commands over one flow; and how flows are printed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ctl.kernel.datapath import KernelDatapath
 
 MAPS_SCHEMA: Final = "ctl/flow-maps/1"
-_PARTS: Final = frozenset({"key", "mask", "actions"})  # that --omit leaves out
 _FLOW_HELP: Final = "A UFID, the first 6 digits or more of one, or the key of a flow without a UFID."
 
 
@@ -85,14 +84,18 @@ def _own_match(datapath: KernelDatapath, argument: str) -> Match | None:
     ),
 )
 @click.option("--may-exist", is_flag=True, help="Replace the actions if a flow of this name and match is there.")
+@click.option("--check-overlap", is_flag=True, help="Name the flows that overlap with it and have other actions.")
 @_compat
 @click.argument("flow", metavar="FLOW", help="A key with masks, such as 'in_port(1),eth()'; 'ufid:...' names it.")
 @click.argument("actions", metavar="ACTIONS", help="What becomes of its packets: ports, edits, or 'drop'.")
 @pass_context
-def add_flow(context: Context, flow: str, actions: str, may_exist: bool, compat: str, probe: bool) -> None:
+def add_flow(
+    context: Context, flow: str, actions: str, may_exist: bool, check_overlap: bool, compat: str, probe: bool
+) -> None:
     """Install a flow.
 
-    With 'ufid:...' in FLOW it is named by that, else by its key.
+    With 'ufid:...' in FLOW it is named by that, else by its key. A flow that overlaps with others is installed with
+    --check-overlap too.
     """
     from ctl.requests import Command, refusals_logged
 
@@ -101,8 +104,22 @@ def add_flow(context: Context, flow: str, actions: str, may_exist: bool, compat:
         action_list = parse_actions(actions, port_number(datapath))
         if parsed.match is None:
             raise UsageError("a UFID alone is no flow: add-flow needs its key", "such as in_port(1),eth(),...")
-        like_kernel = compat == "kernel"
-        datapath.flow_new(parsed.match, action_list, parsed.ufid, may_exist=may_exist, like_kernel=like_kernel)
+        with datapath.hold():
+            installed = datapath.flow_new(
+                parsed.match, action_list, parsed.ufid, may_exist=may_exist, like_kernel=compat == "kernel"
+            )
+            if check_overlap:
+                _tell_overlaps(context, datapath, installed)
+
+
+def _tell_overlaps(context: Context, datapath: KernelDatapath, flow: Flow) -> None:
+    """Name the flows with which one overlaps, and who wins."""
+    from ctl.overlap import overlapping
+
+    ranks, now = datapath.masks(), now_ms()
+    for other in overlapping(flow.match, flow.actions, datapath.flow_dump()):
+        wins = ranks.index(flow.match.mask) < ranks.index(other.match.mask)
+        context.note(f"ctl: overlaps, and {'wins over' if wins else 'loses to'} {format_flow(other, now)}")
 
 
 @click.command(
@@ -204,68 +221,3 @@ def del_flow(context: Context, flow: str, statistics: bool) -> None:
         gone = datapath.flow_del(_which(datapath, flow))
         if statistics:
             print_flows(context, datapath, [gone])
-
-
-@click.command("del-flows", epilog=examples("ctl del-flows", "ctl --dp br0 -o json del-flows"))
-@pass_context
-def del_flows(context: Context) -> None:
-    """Remove all flows.
-
-    With -v or in JSON, say how many there were.
-    """
-    with context.change() as datapath:
-        count = datapath.flow_flush()
-    if context.output != "text":
-        print_json(context, "ctl/removed/1", "removed", [{"datapath": datapath.name, "flows": count}])
-    elif context.verbose:
-        context.note(f"{count} flows removed from {datapath.name}")
-
-
-def _parts(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:  # noqa: ARG001 - click's signature
-    """The parts of flows that --omit names."""
-    parts = frozenset(value.split(",")) if value else frozenset()
-    for part in sorted(parts - _PARTS):
-        raise UsageError(f"--omit {value}: flows have no part {part!r}", f"parts: {', '.join(sorted(_PARTS))}")
-    return parts
-
-
-@click.command(
-    "dump-flows",
-    epilog=examples(
-        "ctl dump-flows -m",
-        "ctl dump-flows filter=tcp,tp_dst=80 --sort -bytes --limit 10",
-        "ctl dump-flows type=tc where='packets > 100 and ipv4.dst in 10.0.0.0/8 and used < 5'",
-        "ctl -o jsonl dump-flows --terse",
-    ),
-)
-@click.option("-m", "--more", is_flag=True, help="Print wildcarded fields too, and where each flow runs.")
-@click.option("-s", "--statistics", is_flag=True, expose_value=False, help="As without: statistics are always printed.")
-@click.option("--names", is_flag=True, help="Print ports by name.")
-@click.option("--terse", is_flag=True, help="Print names and statistics alone: --omit key,mask,actions.")
-@click.option("--omit", metavar="PARTS", callback=_parts,
-              help="Leave out key, mask or actions, or several of them with commas between; a flow without a UFID "
-                   "keeps its key.")  # fmt: skip
-@click.option("--sort", metavar="FIELD",
-              help="Sort by packets, bytes, used, ufid or a field of keys such as ipv4.dst; "
-                   "-FIELD: largest first.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Print the first N alone.")
-@click.argument("words", metavar="[WORD]...", nargs=-1, shell_complete=complete("selections"),
-                help="filter=FLOW, where=CONDITION or type=TYPE: which flows.  "
-                     "The manual page has the fields of both.")  # fmt: skip
-@pass_context
-def dump_flows(
-    context: Context, words: tuple[str, ...], more: bool, names: bool, terse: bool, omit: frozenset[str],
-    sort: str | None, limit: int | None,
-) -> None:  # fmt: skip
-    """Print all flows, or those that words choose.
-
-    filter= is ovs-dpctl's: a match as OpenFlow writes it. type= is xdp (or offloaded), tc (or non-offloaded) or all;
-    ovs, dpdk and partially-offloaded are known and have no flows here.
-    """
-    with context.open() as datapath:
-        flows: Iterable[Flow] = datapath.flow_dump()
-        if words or sort or limit is not None:
-            from ctl.cli.selection import conditions_of, selected
-
-            flows = selected(flows, conditions_of(words, port_number(datapath)), sort, limit, now_ms())
-        print_flows(context, datapath, flows, more=more, names=names, omit=_PARTS if terse else omit)

@@ -30,7 +30,9 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
     },
     "Datapath": dict.fromkeys(("add-dp", "del-dp", "dump-dps", "show", "add-if", "del-if"), "ctl.cli.dp"),
     "Flows": {
-        **dict.fromkeys(("add-flow", "mod-flow", "get-flow", "del-flow", "del-flows", "dump-flows"), "ctl.cli.flows"),
+        **dict.fromkeys(("add-flow", "mod-flow", "get-flow", "del-flow"), "ctl.cli.flows"),
+        "dump-flows": "ctl.cli.dump",
+        **dict.fromkeys(("add-flows", "mod-flows", "del-flows", "flow-check"), "ctl.cli.many"),
         "normalize-actions": "ctl.cli.normalize",
     },
     "Meters": dict.fromkeys(("add-meter", "get-meter", "del-meter"), "ctl.cli.meters"),

@@ -21,7 +21,7 @@ import zlib
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HEADERS = [ROOT / "bpf" / name for name in ("abi_action.h", "abi_key.h", "abi.h")]
+HEADERS = [ROOT / "bpf" / name for name in ("abi_action.h", "abi_key.h", "abi_walk.h", "abi.h")]
 TARGET_PY = ROOT / "ctl" / "abi.py"
 TARGET_BTF = ROOT / "ctl" / "abi.btf"
 

@@ -1,4 +1,4 @@
-"""Generate ctl/share/schemas/flow-1.json, the JSON Schema (draft 2020-12) of flows, from the table of fields.
+"""Generate the JSON Schemas (draft 2020-12) that hold flows, from the table of fields: flow-1, change-1, overlap-1.
 
     python -m ctl.devtools.gen_schemas [--check]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ctl import fields
@@ -18,7 +19,7 @@ from ctl.action import SETTABLE, HashAlgorithm
 from ctl.fields import Field, Format
 from ctl.jsonout import SCHEMA
 
-TARGET: Final = pathlib.Path(__file__).resolve().parents[1] / "share" / "schemas" / "flow-1.json"
+SCHEMAS: Final = pathlib.Path(__file__).resolve().parents[1] / "share" / "schemas"
 
 Json = dict[str, Any]
 
@@ -137,24 +138,45 @@ def _row() -> Json:
     }
 
 
-def schema() -> Json:
-    """The whole schema."""
-    row = _row()
+def _flow(*, or_null: bool = False) -> Json:
+    return {"oneOf": [{"type": "null"}, _ref("flow")]} if or_null else _ref("flow")
+
+
+def _change() -> Json:
+    counted = {**_INTEGER, "type": ["integer", "null"]}
+    return {
+        "datapath": {"type": "string"},
+        "change": {"enum": ["added", "changed", "deleted", "flushed"]},
+        "generation": {**_INTEGER, "description": "of the last change of this flow"},
+        "until": {**_INTEGER, "description": "to go on from: all changes up to this generation are told"},
+        "ufid": {"type": ["string", "null"], "description": "without its prefix; null: named by its key, or a flush"},
+        "key": {"oneOf": [{"type": "null"}, _ref("key")], "description": "of a flow without a UFID"},
+        "flow": {**_flow(or_null=True), "description": "as it is now; null: gone"},
+        "flows": {**_INTEGER, "description": "that a flush removed; else 1"},
+        "packets": {**counted, "description": "of all flows that a flush removed; null: none did, or it is not known"},
+        "bytes": {**counted, "description": "likewise"},
+    }
+
+
+def schema(title: str, plural: str, description: str, row: Json) -> Json:
+    """A whole schema.  Its definitions have ``flow``, what a row of ctl/flow/1 is."""
+    flow = _row()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": SCHEMA,
-        "description": "Flows, as dump-flows, get-flow, up, mod-flow -s and del-flow -s print them.",
+        "title": title,
+        "description": description,
         "type": "object",
         "required": ["schema"],
-        "properties": {"schema": {"const": SCHEMA}},
+        "properties": {"schema": {"const": title}},
         "oneOf": [_ref("document"), _ref("line")],
         "$defs": {
             "document": _of({
                 "schema": True,
-                "flows": {"type": "array", "items": {**_ref("row"), "unevaluatedProperties": False}},
+                plural: {"type": "array", "items": {**_ref("row"), "unevaluatedProperties": False}},
             }),
             "line": {**_ref("row"), "properties": {"schema": True}, "unevaluatedProperties": False},
             "row": {"type": "object", "required": list(row), "properties": row},
+            **({} if row == flow else {"flow": _of(flow)}),
             "actions": {
                 "type": "array",
                 "items": {"oneOf": _actions()},
@@ -166,16 +188,32 @@ def schema() -> Json:
     }  # fmt: skip
 
 
+def schemas() -> Iterator[Json]:
+    """All that are generated."""
+    yield schema(SCHEMA, "flows", "Flows, as dump-flows, get-flow, up, mod-flow -s and del-flow -s print them.", _row())
+    yield schema(
+        "ctl/change/1", "changes", "What has changed since a generation, as dump-flows --since prints it.", _change()
+    )
+    yield schema(
+        "ctl/overlap/1",
+        "overlaps",
+        "Pairs of flows that overlap and have different actions, as flow-check prints them.",
+        {"datapath": {"type": "string"}, "winner": _flow(), "loser": _flow()},
+    )
+
+
 def main(argv: list[str]) -> int:
-    """Write the file, or with --check compare it; exit status 1 when it is not current."""
-    text = json.dumps(schema(), indent=1) + "\n"
-    if "--check" not in argv:
-        TARGET.write_text(text)
-        return 0
-    if TARGET.read_text() == text:
-        return 0
-    print(f"{TARGET.name}: not current; run python -m ctl.devtools.gen_schemas", file=sys.stderr)
-    return 1
+    """Write the files, or with --check compare them; exit status 1 when one is not current."""
+    status = 0
+    for made in schemas():
+        kind, version = made["title"].removeprefix("ctl/").split("/")
+        target, text = SCHEMAS / f"{kind}-{version}.json", json.dumps(made, indent=1) + "\n"
+        if "--check" not in argv:
+            target.write_text(text)
+        elif not target.exists() or target.read_text() != text:
+            print(f"{target.name}: not current; run python -m ctl.devtools.gen_schemas", file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

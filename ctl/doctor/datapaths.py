@@ -13,7 +13,7 @@ from ctl.doctor.finding import Check, Finding, Mend, by_hand, fault, note, ok
 from ctl.errors import Absent, Busy, CtlError, Failure
 from ctl.kernel import bpffs, lifecycle
 from ctl.kernel.datapath import KernelDatapath, text
-from ctl.kernel.writer import lock_folder
+from ctl.kernel.lock import lock_folder
 from ctl.netns import RUN_DIR
 
 NEARLY_FULL: Final = 0.9

@@ -11,6 +11,7 @@ from ctl.doctor.finding import Check, Finding, by_hand, fault, note, ok
 from ctl.errors import CtlError
 from ctl.kernel import features, libbpf, ticks
 from ctl.kernel.features import Feature
+from ctl.kernel.structures import ProgInfo
 from ctl.kernel.ticks import Ticks
 from ctl.netns import NetNs, in_throw_away
 
@@ -109,7 +110,7 @@ def look_at_jit() -> bool:
     """Load a program that does nothing; whether the kernel compiled it."""
     fd = libbpf.prog_load(libbpf.PROG_XDP, "doctor", _PASS)
     try:
-        return bool(libbpf.info(fd, libbpf.ProgInfo).jited_len)
+        return bool(libbpf.info(fd, ProgInfo).jited_len)
     finally:
         os.close(fd)
 

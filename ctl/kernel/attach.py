@@ -24,6 +24,7 @@ from ctl.faults import fault
 from ctl.kernel import bpffs, clsact, features, libbpf, places, redirect
 from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath
 from ctl.kernel.maps import Maps
+from ctl.kernel.structures import DeviceLinkInfo, ProgInfo
 
 PROGRAM: Final = "dp_xdp"
 _OUTPUTS: Final = (MapId.MAP_PORTS, MapId.MAP_TC_PORTS)  # where each hook looks for the device of a port
@@ -129,7 +130,7 @@ def _runs(datapath: KernelDatapath, pin: pathlib.Path, program: str) -> bool:
     """Whether a pinned link runs the datapath's pinned program of that name."""
     try:
         with libbpf.opened(str(pin)) as link, libbpf.opened(str(bpffs.folder(datapath.name) / program)) as own:
-            return bool(libbpf.info(link, libbpf.DeviceLinkInfo).prog_id == libbpf.info(own, libbpf.ProgInfo).id)
+            return bool(libbpf.info(link, DeviceLinkInfo).prog_id == libbpf.info(own, ProgInfo).id)
     except FileNotFoundError:
         return False
 

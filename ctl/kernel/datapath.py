@@ -12,12 +12,13 @@ import dataclasses
 import errno
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Self
 
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
 from ctl.action import Actions
+from ctl.change import Change
 from ctl.datapath import (
     DatapathStats,
     Port,
@@ -29,12 +30,14 @@ from ctl.datapath import (
     out_of_memory,
 )
 from ctl.errors import Absent, CtlError, NotFound, NotSupported
-from ctl.flow import Flow, FlowId, Match, TerseFlow
+from ctl.flow import Flow, FlowId, FlowKey, Match, TerseFlow
+from ctl.history import Changes, differences
 from ctl.identity import to_update
-from ctl.kernel import bpffs, libbpf
+from ctl.kernel import bpffs, libbpf, many
 from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.meters import MeterTable
 from ctl.kernel.records import RecordReader
+from ctl.kernel.structures import DeviceLinkInfo, MapInfo, ProgInfo
 from ctl.kernel.whereabouts import Whereabouts, whereabouts
 from ctl.kernel.writer import Writer
 from ctl.meter import MAX_METERS, Meter, check_meter
@@ -52,7 +55,7 @@ def read_meta(name: str) -> abi.DpMeta | None:
     """
     try:
         with libbpf.opened(str(bpffs.folder(name) / name_of(MapId.MAP_META))) as fd:
-            size = max(libbpf.info(fd, libbpf.MapInfo).value_size, ctypes.sizeof(abi.DpMeta))
+            size = max(libbpf.info(fd, MapInfo).value_size, ctypes.sizeof(abi.DpMeta))
             raw = (ctypes.c_uint8 * size)()
             libbpf.map_lookup(fd, ctypes.c_uint32(0), raw)
     except FileNotFoundError:
@@ -65,7 +68,7 @@ def _link_ifindex(pin: pathlib.Path) -> int:
     """What a link is attached to, in whichever namespace that is; 0 when it is gone."""
     try:
         with libbpf.opened(str(pin)) as fd:
-            return int(libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex)
+            return int(libbpf.info(fd, DeviceLinkInfo).ifindex)
     except FileNotFoundError:
         return 0
 
@@ -214,7 +217,37 @@ class KernelDatapath:
     def flow_flush(self) -> int:
         """See `ctl.datapath.Datapath`."""
         with self.hold() as writer:
-            return len(writer.remove(list(writer.live_slots())))
+            return writer.flush()
+
+    def flow_apply(self, changes: Sequence[Change], *, atomic: bool = False) -> dict[int, CtlError]:
+        """See `ctl.datapath.Datapath`.  An OSError other than ENOMEM may leave the changes done or not, all of them."""
+        try:
+            with self.hold() as writer:
+                return many.apply(self.name, writer, changes, atomic=atomic)
+        except OSError as e:
+            if e.errno != errno.ENOMEM:
+                raise
+            raise out_of_memory(self.name) from e
+
+    def refusals(self, changes: Sequence[Change]) -> dict[int, CtlError]:
+        """Which of these changes would be refused, and why; nothing is changed."""
+        with self.hold() as writer:
+            return many.refusals(self.name, writer, changes)
+
+    def masks(self) -> list[FlowKey]:
+        """The masks of all flows in the order of their ranks."""
+        return [self.reader.mask(mask_id) for mask_id in self.reader.live_masks()]
+
+    def flow_changes(self, since: int) -> Changes:
+        """See `ctl.datapath.Datapath`."""
+        generation, events = self.reader.log.events(self.name, since)
+        return Changes(generation=generation, differences=differences(events, self._flow_if_any, self.flow_dump))
+
+    def _flow_if_any(self, who: FlowId) -> Flow | None:
+        try:
+            return self.flow_get(who)
+        except NotFound:
+            return None
 
     def flow_dump(self) -> Iterator[Flow]:
         """See `ctl.datapath.Datapath`."""
@@ -324,7 +357,7 @@ class KernelDatapath:
     def tc_program_id(self) -> int:
         """By which the kernel knows the program of the tc hook."""
         with libbpf.opened(str(bpffs.folder(self.name) / TC_PROGRAM)) as fd:
-            return int(libbpf.info(fd, libbpf.ProgInfo).id)
+            return int(libbpf.info(fd, ProgInfo).id)
 
     def port_stats(self) -> dict[int, PortStats]:
         """See `ctl.datapath.Datapath`."""
@@ -347,6 +380,7 @@ class KernelDatapath:
             **totals,
             flows=self.reader.control.n_flows,
             masks=len(self.reader.live_masks()),
+            generation=self.reader.control.generation,
             drops={r.name.removeprefix("DROP_").lower(): sum(cpu.drops[r] for cpu in cpus) for r in reasons},
         )
 

@@ -12,11 +12,12 @@ import ctypes
 import errno
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
 from ctl.errors import NotSupported, VerifierError
+from ctl.kernel.structures import LinkCreateOpts, MapBatchOpts, MapCreateOpts, ProgLoadOpts, TcHook, TcOpts, TestRunOpts
 
 # enum bpf_map_type, enum bpf_prog_type, enum bpf_attach_type and flags of <linux/bpf.h>
 MAP_HASH: Final = 1
@@ -43,140 +44,6 @@ LICENSE: Final = b"Dual BSD/GPL"
 _LOG_SIZE: Final = 16 << 20
 
 
-class _MapCreateOpts(Structure):
-    _fields_ = (
-        ("sz", c_size_t),
-        ("btf_fd", c_uint32),
-        ("btf_key_type_id", c_uint32),
-        ("btf_value_type_id", c_uint32),
-        ("btf_vmlinux_value_type_id", c_uint32),
-        ("inner_map_fd", c_uint32),
-        ("map_flags", c_uint32),
-        ("map_extra", c_uint64),
-        ("numa_node", c_uint32),
-        ("map_ifindex", c_uint32),
-    )
-
-
-class _ProgLoadOpts(Structure):
-    _fields_ = (
-        ("sz", c_size_t),
-        ("attempts", c_int),
-        ("expected_attach_type", c_int),
-        ("prog_btf_fd", c_uint32),
-        ("prog_flags", c_uint32),
-        ("prog_ifindex", c_uint32),
-        ("kern_version", c_uint32),
-        ("attach_btf_id", c_uint32),
-        ("attach_prog_fd", c_uint32),
-        ("attach_btf_obj_fd", c_uint32),
-        ("fd_array", c_void_p),
-        ("func_info", c_void_p),
-        ("func_info_cnt", c_uint32),
-        ("func_info_rec_size", c_uint32),
-        ("line_info", c_void_p),
-        ("line_info_cnt", c_uint32),
-        ("line_info_rec_size", c_uint32),
-        ("log_level", c_uint32),
-        ("log_size", c_uint32),
-        ("log_buf", c_void_p),
-    )
-
-
-class _LinkCreateOpts(Structure):
-    _fields_ = (
-        ("sz", c_size_t),
-        ("flags", c_uint32),
-        ("iter_info", c_void_p),
-        ("iter_info_len", c_uint32),
-        ("target_btf_id", c_uint32),
-    )
-
-
-class _TcHook(Structure):
-    _fields_ = (("sz", c_size_t), ("ifindex", c_int), ("attach_point", c_int), ("parent", c_uint32), ("_end", c_uint32))
-
-
-class _TcOpts(Structure):
-    _fields_ = (
-        ("sz", c_size_t),
-        ("prog_fd", c_int),
-        ("flags", c_uint32),
-        ("prog_id", c_uint32),
-        ("handle", c_uint32),
-        ("priority", c_uint32),
-        ("_end", c_uint32),
-    )
-
-
-class _MapBatchOpts(Structure):
-    _fields_ = (("sz", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64))
-
-
-class TestRunOpts(Structure):
-    """struct bpf_test_run_opts."""
-
-    _fields_ = (
-        ("sz", c_size_t),
-        ("data_in", c_char_p),
-        ("data_out", c_void_p),
-        ("data_size_in", c_uint32),
-        ("data_size_out", c_uint32),
-        ("ctx_in", c_char_p),
-        ("ctx_out", c_void_p),
-        ("ctx_size_in", c_uint32),
-        ("ctx_size_out", c_uint32),
-        ("retval", c_uint32),
-        ("repeat", c_int),
-        ("duration", c_uint32),
-        ("flags", c_uint32),
-        ("cpu", c_uint32),
-        ("batch_size", c_uint32),
-    )
-
-
-class ProgInfo(Structure):
-    """The head of struct bpf_prog_info.  ``verified_insns``: how many the verifier looked at, each visit counted."""
-
-    _fields_ = (
-        ("type", c_uint32),
-        ("id", c_uint32),
-        ("tag", ctypes.c_uint8 * 8),
-        ("jited_len", c_uint32),
-        ("xlated_len", c_uint32),
-        ("_addresses_and_names", c_uint64 * 24),
-        ("verified_insns", c_uint32),
-        ("_align", c_uint32),
-    )
-
-
-class MapInfo(Structure):
-    """The head of struct bpf_map_info."""
-
-    _fields_ = (
-        ("type", c_uint32),
-        ("id", c_uint32),
-        ("key_size", c_uint32),
-        ("value_size", c_uint32),
-        ("max_entries", c_uint32),
-        ("map_flags", c_uint32),
-        ("name", ctypes.c_char * 16),
-    )
-
-
-class DeviceLinkInfo(Structure):
-    """The head of struct bpf_link_info, as for an XDP or a tcx link."""
-
-    _fields_ = (
-        ("type", c_uint32),
-        ("id", c_uint32),
-        ("prog_id", c_uint32),
-        ("_align", c_uint32),
-        ("ifindex", c_uint32),
-        ("_rest", c_uint32 * 11),
-    )
-
-
 def _load() -> ctypes.CDLL:
     """The library, whose functions know their arguments.  NotSupported when it is not installed."""
     try:
@@ -184,8 +51,8 @@ def _load() -> ctypes.CDLL:
     except OSError as e:
         raise NotSupported("libbpf.so.1 is not installed", "apt install libbpf1") from e
     signatures: dict[str, tuple[Any, ...]] = {
-        "bpf_map_create": (c_int, c_char_p, c_uint32, c_uint32, c_uint32, POINTER(_MapCreateOpts)),
-        "bpf_prog_load": (c_int, c_char_p, c_char_p, c_char_p, c_size_t, POINTER(_ProgLoadOpts)),
+        "bpf_map_create": (c_int, c_char_p, c_uint32, c_uint32, c_uint32, POINTER(MapCreateOpts)),
+        "bpf_prog_load": (c_int, c_char_p, c_char_p, c_char_p, c_size_t, POINTER(ProgLoadOpts)),
         "bpf_btf_load": (c_char_p, c_size_t, c_void_p),
         "bpf_obj_pin": (c_int, c_char_p),
         "bpf_obj_get": (c_char_p,),
@@ -199,16 +66,18 @@ def _load() -> ctypes.CDLL:
             c_void_p,
             c_void_p,
             POINTER(c_uint32),
-            POINTER(_MapBatchOpts),
+            POINTER(MapBatchOpts),
         ),
         "bpf_map_delete_elem": (c_int, c_void_p),
+        "bpf_map_update_batch": (c_int, c_char_p, c_char_p, POINTER(c_uint32), c_void_p),
+        "bpf_map_delete_batch": (c_int, c_char_p, POINTER(c_uint32), c_void_p),
         "bpf_map_get_next_key": (c_int, c_void_p, c_void_p),
-        "bpf_link_create": (c_int, c_int, c_int, POINTER(_LinkCreateOpts)),
+        "bpf_link_create": (c_int, c_int, c_int, POINTER(LinkCreateOpts)),
         "bpf_link_detach": (c_int,),
-        "bpf_tc_hook_create": (POINTER(_TcHook),),
-        "bpf_tc_hook_destroy": (POINTER(_TcHook),),
-        "bpf_tc_attach": (POINTER(_TcHook), POINTER(_TcOpts)),
-        "bpf_tc_detach": (POINTER(_TcHook), POINTER(_TcOpts)),
+        "bpf_tc_hook_create": (POINTER(TcHook),),
+        "bpf_tc_hook_destroy": (POINTER(TcHook),),
+        "bpf_tc_attach": (POINTER(TcHook), POINTER(TcOpts)),
+        "bpf_tc_detach": (POINTER(TcHook), POINTER(TcOpts)),
         "bpf_prog_test_run_opts": (c_int, POINTER(TestRunOpts)),
         "bpf_obj_get_info_by_fd": (c_int, c_void_p, POINTER(c_uint32)),
         "libbpf_num_possible_cpus": (),
@@ -256,7 +125,7 @@ def map_create(  # noqa: PLR0913, PLR0917 - one argument for each number that th
     inner_map_fd: int = 0,
 ) -> int:
     """A new map's fd.  ``btf`` is (fd, key type id, value type id); zeros: none."""
-    opts = _MapCreateOpts(sz=ctypes.sizeof(_MapCreateOpts), map_flags=flags, btf_fd=btf[0], btf_key_type_id=btf[1],
+    opts = MapCreateOpts(sz=ctypes.sizeof(MapCreateOpts), map_flags=flags, btf_fd=btf[0], btf_key_type_id=btf[1],
                           btf_value_type_id=btf[2], inner_map_fd=inner_map_fd)  # fmt: skip
     result = _lib.bpf_map_create(map_type, name.encode(), key_size, value_size, max_entries, byref(opts))
     return _checked(result, f"creating map {name}")
@@ -266,7 +135,7 @@ def prog_load(prog_type: int, name: str, instructions: bytes, flags: int = 0) ->
     """A loaded program's fd.  VerifierError with the verifier's log when the kernel refuses it."""
 
     def load(log: ctypes.Array[ctypes.c_char] | None) -> int:
-        opts = _ProgLoadOpts(sz=ctypes.sizeof(_ProgLoadOpts), attempts=1, prog_flags=flags)
+        opts = ProgLoadOpts(sz=ctypes.sizeof(ProgLoadOpts), attempts=1, prog_flags=flags)
         if log is not None:
             opts.log_level, opts.log_size, opts.log_buf = 1, len(log), ctypes.addressof(log)
         return int(
@@ -334,7 +203,7 @@ def map_lookup(fd: int, key: Any, value: Any, flags: int = 0) -> bool:
 
 def map_array(fd: int, structure: type[Structure], entries: int, flags: int = 0) -> ctypes.Array[Any]:
     """All elements of an array map, by one call; each is read whole with F_LOCK, all together are no snapshot."""
-    opts = _MapBatchOpts(sz=ctypes.sizeof(_MapBatchOpts), elem_flags=flags)
+    opts = MapBatchOpts(sz=ctypes.sizeof(MapBatchOpts), elem_flags=flags)
     keys, values, count, at = (c_uint32 * entries)(), (structure * entries)(), c_uint32(entries), c_uint32()
     result = _lib.bpf_map_lookup_batch(fd, None, byref(at), keys, values, byref(count), byref(opts))
     if result < 0 and count.value != entries:  # ENOENT at the end says that there is no more
@@ -351,6 +220,27 @@ def map_delete(fd: int, key: Any) -> bool:
         return False
     _checked(result, "deleting from a map")
     return False
+
+
+def map_update_batch(fd: int, keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[int, OSError | None]:
+    """Write elements in their order; how many were written, and what stopped it."""
+    count = c_uint32(len(keys))
+    result = _lib.bpf_map_update_batch(fd, b"".join(keys), b"".join(values), byref(count), None)
+    return _batched(result, count, len(keys), "updating a map")
+
+
+def map_delete_batch(fd: int, keys: Sequence[bytes]) -> tuple[int, OSError | None]:
+    """Remove elements in their order; how many were removed, and what stopped it, such as one that is not there."""
+    count = c_uint32(len(keys))
+    result = _lib.bpf_map_delete_batch(fd, b"".join(keys), byref(count), None)
+    return _batched(result, count, len(keys), "deleting from a map")
+
+
+def _batched(result: int, count: Any, wanted: int, what: str) -> tuple[int, OSError | None]:
+    if result >= 0:
+        return wanted, None
+    error = ctypes.get_errno() or -result
+    return min(count.value, wanted), OSError(error, f"{what}: {os.strerror(error)}")
 
 
 def map_keys(fd: int, key_size: int) -> list[bytes]:
@@ -371,13 +261,13 @@ def _pointer(value: Any) -> Any:
 
 def link_create_xdp(prog_fd: int, ifindex: int, flags: int) -> int:
     """Attach an XDP program to a device of the caller's network namespace; the link's fd."""
-    opts = _LinkCreateOpts(sz=ctypes.sizeof(_LinkCreateOpts), flags=flags)
+    opts = LinkCreateOpts(sz=ctypes.sizeof(LinkCreateOpts), flags=flags)
     return _checked(_lib.bpf_link_create(prog_fd, ifindex, ATTACH_XDP, byref(opts)), "attaching")
 
 
 def link_create_tcx(prog_fd: int, ifindex: int) -> int:
     """Attach a tc program to what a device of the caller's network namespace receives; the link's fd.  Linux 6.6."""
-    opts = _LinkCreateOpts(sz=ctypes.sizeof(_LinkCreateOpts))
+    opts = LinkCreateOpts(sz=ctypes.sizeof(LinkCreateOpts))
     return _checked(_lib.bpf_link_create(prog_fd, ifindex, ATTACH_TCX_INGRESS, byref(opts)), "attaching to tc")
 
 
@@ -388,7 +278,7 @@ def link_detach(fd: int) -> None:
 
 def clsact_create(ifindex: int) -> bool:
     """Give a device the clsact queueing discipline; False when it has one."""
-    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
+    hook = TcHook(sz=ctypes.sizeof(TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
     result = _lib.bpf_tc_hook_create(byref(hook))
     if -result == errno.EEXIST:
         return False
@@ -398,21 +288,21 @@ def clsact_create(ifindex: int) -> bool:
 
 def clsact_delete(ifindex: int) -> None:
     """Take clsact away, with every filter in it."""
-    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS | _TC_EGRESS)
+    hook = TcHook(sz=ctypes.sizeof(TcHook), ifindex=ifindex, attach_point=_TC_INGRESS | _TC_EGRESS)
     _checked(_lib.bpf_tc_hook_destroy(byref(hook)), "removing clsact")
 
 
 def filter_attach(prog_fd: int, ifindex: int, handle: int, priority: int) -> None:
     """Run a direct-action tc program on what a device of the caller's network namespace receives.  EEXIST."""
-    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
-    opts = _TcOpts(sz=ctypes.sizeof(_TcOpts), prog_fd=prog_fd, handle=handle, priority=priority)
+    hook = TcHook(sz=ctypes.sizeof(TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
+    opts = TcOpts(sz=ctypes.sizeof(TcOpts), prog_fd=prog_fd, handle=handle, priority=priority)
     _checked(_lib.bpf_tc_attach(byref(hook), byref(opts)), "attaching to clsact")
 
 
 def filter_detach(ifindex: int, handle: int, priority: int) -> None:
     """Undo `filter_attach`."""
-    hook = _TcHook(sz=ctypes.sizeof(_TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
-    opts = _TcOpts(sz=ctypes.sizeof(_TcOpts), handle=handle, priority=priority)
+    hook = TcHook(sz=ctypes.sizeof(TcHook), ifindex=ifindex, attach_point=_TC_INGRESS)
+    opts = TcOpts(sz=ctypes.sizeof(TcOpts), handle=handle, priority=priority)
     _checked(_lib.bpf_tc_detach(byref(hook), byref(opts)), "detaching from clsact")
 
 

@@ -21,8 +21,9 @@ from ctl.kernel import bpffs, clsact, libbpf, program, ticks
 from ctl.kernel import maps as mapping
 from ctl.kernel.attach import PROGRAM, detach_link
 from ctl.kernel.datapath import TC_PROGRAM, KernelDatapath, read_meta
+from ctl.kernel.lock import lock_folder
 from ctl.kernel.maps import Sizes
-from ctl.kernel.writer import lock_folder
+from ctl.kernel.structures import ProgInfo
 from ctl.netns import NetNs
 
 Begin = Callable[[], None]  # called before the first change, for who has to write down that there will be one
@@ -165,7 +166,7 @@ def _meta(name: str, sizes: Sizes, namespace: NetNs, program_fd: int) -> abi.DpM
         token=int.from_bytes(os.urandom(8), "little"),
     )
     path = lasting_path(namespace)
-    tag = bytes(libbpf.info(program_fd, libbpf.ProgInfo).tag).hex()
+    tag = bytes(libbpf.info(program_fd, ProgInfo).tag).hex()
     for field, value in (("netns_path", path), ("name", name), ("program_tag", tag)):
         ctypes.memmove(getattr(meta, field), value.encode(), len(value))
     return meta
@@ -228,5 +229,5 @@ def _detach_filters(name: str) -> None:
     if not pin.exists():
         return
     with libbpf.opened(str(pin)) as fd:
-        program_id = libbpf.info(fd, libbpf.ProgInfo).id
+        program_id = libbpf.info(fd, ProgInfo).id
     clsact.detach_everywhere(program_id, [NetNs.current(), *NetNs.all_named()])

@@ -18,6 +18,7 @@ from typing import Any, Final
 from ctl import abi
 from ctl.abi import DpLimit, MapId
 from ctl.kernel import libbpf
+from ctl.kernel.structures import MapInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class MapSpec:
         return bool(self.flags & libbpf.F_MMAPABLE)
 
 
+_CHANGE_CELLS: Final = 8192
 _SCALAR_SIZES: Final = {"__u8": 1, "__u16": 2, "__u32": 4, "__u64": 8}
 
 
@@ -67,6 +69,11 @@ def _meters(_: Sizes) -> int:
 
 def _flows(sizes: Sizes) -> int:
     return sizes.max_flows
+
+
+def change_cells(max_flows: int) -> int:
+    """Cells of the change log: one for every 16 flows, and enough to be of use to a small datapath."""
+    return max(_CHANGE_CELLS, max_flows // 16)
 
 
 def _array(value: str, entries: Callable[[Sizes], int]) -> MapSpec:
@@ -120,6 +127,7 @@ SPECS: Final[dict[MapId, MapSpec]] = {
     MapId.MAP_NESTED_COPIES: _array("nested_copy", lambda _: libbpf.possible_cpus() * abi.CopyLimit.COPIES_WAITING),
     MapId.MAP_METERS: _array("meter_record", _meters),
     MapId.MAP_METER_COUNTERS: _mapped("meter_counters", _meters),
+    MapId.MAP_CHANGES: _mapped("change", lambda s: change_cells(s.max_flows)),
 }
 
 
@@ -184,7 +192,7 @@ class Maps:
         """The elements of a mapped array."""
         if map_id not in self._memory:
             fd = self.fd(map_id)
-            about = libbpf.info(fd, libbpf.MapInfo)
+            about = libbpf.info(fd, MapInfo)
             each = (about.value_size + 7) & ~7
             pages = -(-each * about.max_entries // mmap.PAGESIZE)
             self._memory[map_id] = mmap.mmap(fd, pages * mmap.PAGESIZE)

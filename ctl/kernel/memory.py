@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from ctl.abi import SizeClass
-from ctl.kernel.maps import Sizes, size_of
+from ctl.kernel.maps import Sizes, change_cells, size_of
 
 LIMIT_BYTES: Final = 700  # for each flow of a full datapath of a million, all included
 _ELEMENT_HEADER: Final = 48
@@ -42,7 +42,7 @@ def flow_cost(max_flows: int) -> dict[SizeClass, dict[str, float]]:
     """Bytes for each flow of a datapath that is full of flows of one class, all with a UFID.
 
     By component: ``element``, ``ufid_element``, ``buckets``, ``record``, ``tail``, ``actions``,
-    ``free_slots``; their sum is the cost of a flow.  All action units are counted in.
+    ``free_slots``, ``changes``; their sum is the cost of a flow.  All action units are counted in.
     """
     units = Sizes(max_flows=max_flows, max_masks=1).max_units / max_flows
     n_buckets = 1 << (max_flows - 1).bit_length()
@@ -53,5 +53,6 @@ def flow_cost(max_flows: int) -> dict[SizeClass, dict[str, float]]:
         "tail": size_of("flow_tail"),
         "actions": units * size_of("action_unit"),
         "free_slots": size_of("__u32"),
+        "changes": size_of("change") * change_cells(max_flows) / max_flows,
     }
     return {size: {"element": element_cost(key), **shared} for size, key in TABLE_KEYS.items()}

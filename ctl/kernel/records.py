@@ -8,6 +8,7 @@ that the record is the one that was asked for, as the program does.
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,8 +18,9 @@ from ctl.abi import ActionRefBits, DpLimit, MapId, RecordState, SizeClass
 from ctl.action import Actions
 from ctl.flow import Flow, FlowId, FlowKey, FlowStats, Match, TerseFlow
 from ctl.kernel import libbpf
+from ctl.kernel.changelog import ChangeLog
 from ctl.kernel.encode import decode
-from ctl.kernel.maps import Maps, Sizes, port_info
+from ctl.kernel.maps import Maps, Sizes, change_cells, port_info
 from ctl.kernel.ticks import Ticks
 from ctl.kernel.units import UNIT_SIZE, run_class
 from ctl.placement import why_not_xdp
@@ -95,6 +97,11 @@ class RecordReader:
         libbpf.map_lookup(maps.fd(MapId.MAP_META), ctypes.c_uint32(0), meta)
         self._ticks = Ticks(meta.tick_ns, meta.tick_zero_ns)
         self._mask_cache: dict[int, tuple[bytes, FlowKey]] = {}
+
+    @functools.cached_property
+    def log(self) -> ChangeLog:
+        """The log of changes."""
+        return ChangeLog(self.maps.memory(MapId.MAP_CHANGES), self.control, change_cells(self.sizes.max_flows))
 
     # --- structures in place ---------------------------------------------------------------------
 
@@ -251,6 +258,11 @@ class RecordReader:
         """The flow of that name."""
         return self.slot_of_key(who) if isinstance(who, FlowKey) else self.slot_of_ufid(who)
 
+    def name_at(self, slot: int) -> FlowId:
+        """The name of the flow whose record is at a slot."""
+        record = self.record(slot)
+        return Ufid(bytes(record.ufid[: record.ufid_len])) if record.ufid_len else self.key(slot)
+
     def named(self, who: FlowId) -> Flow | None:
         """The flow of that name."""
         slot = self.slot_of(who)
@@ -293,6 +305,19 @@ class RecordReader:
             if self.record(slot).key.mask_id == mask_id and (self.key(slot) & mask).raw == wanted:
                 return slot
         return None
+
+    def elements_of(self, slot: int) -> list[tuple[MapId, bytes]]:
+        """The elements by which the flow at a slot is found, as (map, key): the UFID index's, if any, first."""
+        record = self.record(slot)
+        mask_id = record.key.mask_id
+        mask = self.mask(mask_id)
+        in_table = table_key(size_class(mask), key_for_table(self.key(slot) & mask, mask_id))
+        ufid = [(MapId.MAP_UFIDS, bytes(record.ufid) + bytes((record.ufid_len,)))] if record.ufid_len else []
+        return [*ufid, in_table]
+
+    def about(self, slot: int) -> tuple[FlowId, Match]:
+        """The name and the match of the flow at a slot, for who holds the lock."""
+        return self.name_at(slot), Match(self.key(slot), self.mask(self.record(slot).key.mask_id))
 
     def slot_of_key(self, key: FlowKey) -> int | None:
         """The flow that has no UFID and was installed with that concrete key."""

@@ -74,9 +74,10 @@ def fit(sample: Callable[[], Sample], tick_ns: int, deadline: float = float("inf
 
 def _sample(fd: int) -> Sample:
     from ctl.kernel import libbpf
+    from ctl.kernel.structures import TestRunOpts
 
     out = ctypes.create_string_buffer(64)
-    opts = libbpf.TestRunOpts(data_in=bytes(64), data_size_in=64, repeat=1)
+    opts = TestRunOpts(data_in=bytes(64), data_size_in=64, repeat=1)
     opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
     libbpf.test_run(fd, opts)
     counter, at = _PAIR.unpack_from(out, 0)

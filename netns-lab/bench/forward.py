@@ -22,6 +22,7 @@ from ctl.errors import Failure
 from ctl.flow import Output
 from ctl.kernel import libbpf
 from ctl.kernel.maps import Sizes
+from ctl.kernel.structures import TestRunOpts
 from ctl.netns import NetNs
 from netns_lab.bench import Effort
 from netns_lab.bench.figures import MPPS, PERCENT, Case, Row, rows
@@ -96,7 +97,7 @@ def _case(  # noqa: PLR0913, PLR0917 - what a case is made of
 
 def _send(source: NetNs, program: int, frames: int) -> int:
     """Send; nanoseconds for each frame."""
-    options = libbpf.TestRunOpts(data_in=S.frame, data_size_in=len(S.frame), repeat=frames)
+    options = TestRunOpts(data_in=S.frame, data_size_in=len(S.frame), repeat=frames)
     options.flags, options.batch_size = libbpf.F_TEST_XDP_LIVE_FRAMES, BATCH
     with source.enter():
         ifindex = source.ifindex(HOST_DEVICE)

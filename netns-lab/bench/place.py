@@ -15,6 +15,7 @@ from ctl.kernel import bpffs, libbpf
 from ctl.kernel.attach import PROGRAM, attach
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
+from ctl.kernel.structures import TestRunOpts
 from ctl.manage import add_datapath, delete_datapath
 from ctl.netns import release_run_dir
 from netns_lab.build import build, destroy
@@ -36,7 +37,7 @@ class Place:
     def run(self, program: int, frame: bytes, repeat: int, port: int = 1) -> tuple[int, int]:
         """Run a program ``repeat`` times over a frame that came in on a port: nanoseconds each, and the verdict."""
         out = ctypes.create_string_buffer(len(frame) + _ROOM)
-        options = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=repeat)
+        options = TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=repeat)
         options.data_out, options.data_size_out = ctypes.addressof(out), len(out)
         with self.topology.datapath_namespace.enter():
             ifindex = self.topology.datapath_namespace.ifindex(self.topology.hosts[port - 1].device)

@@ -4,8 +4,9 @@ import struct
 
 from ctl import abi
 from ctl.abi import MapId, RecordState
-from ctl.kernel import libbpf
+from ctl.kernel import bpffs, libbpf
 from ctl.kernel.records import HOT_SIZE, MASK_SIZE, MID_END, key_for_table, run_of, size_class, table_key
+from ctl.kernel.transaction import JOURNAL
 from ctl.kernel.units import UNIT_SIZE, run_class
 
 TABLES = {
@@ -89,6 +90,8 @@ def audit(datapath):
     assert control.n_flows == len(live)
     assert control.high_slot > max(live, default=-1)
     assert control.dirty == 0
+    assert not (bpffs.folder(datapath.name) / JOURNAL).exists()
+    assert control.change_generation <= control.generation
 
 
 def _audit_units(datapath):

@@ -20,6 +20,7 @@ from ctl.kernel import attach, bpffs, libbpf, program
 from ctl.kernel import compile as compiler
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
+from ctl.kernel.structures import TestRunOpts
 from ctl.manage import add_datapath, delete_datapath
 from ctl.netns import NetNs
 from ctl.ports import Links, VethEnd, disable_ipv6
@@ -54,7 +55,7 @@ class Bench:
         """
         frame = bytes(meta) + frame
         out = ctypes.create_string_buffer(len(frame) + 256)
-        opts = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=repeat)
+        opts = TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=repeat)
         opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
         if port is not None:
             # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
@@ -71,7 +72,7 @@ class Bench:
         abi.CopyNote that lies beside the frame.
         """
         out = ctypes.create_string_buffer(len(frame) + 256)
-        opts = libbpf.TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=1)
+        opts = TestRunOpts(data_in=frame, data_size_in=len(frame), repeat=1)
         opts.data_out, opts.data_size_out = ctypes.addressof(out), len(out)
         # struct __sk_buff, from its beginning to cb
         ifindex = 1 if port is None else self.devices[port]

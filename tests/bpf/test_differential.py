@@ -12,7 +12,7 @@ from ctl.flow import FlowKey, Match
 from ctl.packet import extract
 from ctl.ufid import Ufid
 from tests.bpf.harness import exact
-from tests.differential import New, Packet, cases, changes, copied, pair, play
+from tests.differential import New, Packet, cases, changes, copied, histories, pair, play
 from tests.golden.packets import EVERY_CUT, GOLDEN, IN_PORT
 from tests.header_lists import cases as header_cases
 
@@ -35,6 +35,12 @@ def tc_only():
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=cases())
 def test_same_flows_and_packets(both, steps):
+    play(both, steps)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=histories())
+def test_same_long_histories(both, steps):
     play(both, steps)
 
 

@@ -1,17 +1,23 @@
 """A writer may die between any two lines: the next one makes everything right, and no flow is half there."""
 
 import errno
+import functools
 import os
 import random
 import signal
 import sys
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
 
+from ctl import faults
 from ctl.abi import MapId
+from ctl.change import Add, Delete, Modify
 from ctl.errors import Busy, TableFull
-from ctl.kernel import bpffs, grace, libbpf
+from ctl.history import DELETED, FLUSHED
+from ctl.kernel import bpffs, changelog, grace, libbpf, many, store, transaction
+from ctl.kernel import lock as lock_module
 from ctl.kernel import writer as writer_module
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.writer import Writer
@@ -30,18 +36,21 @@ def shared_bench():
         yield made
 
 
+FILES = {module.__file__ for module in (changelog, store, transaction, writer_module)}
+
+
 class Death(BaseException):
     """The writer's process is gone."""
 
 
 @contextmanager
 def dying_at(line):
-    """Die before the writer's module executes its line of that number, counted as they are executed."""
+    """Die before the modules that change the table execute their line of that number, counted as they are executed."""
     left = line
 
     def trace(frame, event, _argument):
         nonlocal left
-        if frame.f_code.co_filename != writer_module.__file__:
+        if frame.f_code.co_filename not in FILES:
             return None
         if event == "line":
             left -= 1
@@ -122,6 +131,39 @@ CHANGES = {
 }
 
 
+TRANSACTIONS = {
+    "transaction of everything": [
+        Delete(UA), Add(numbered(2), DROP, UA), Add(NEW_MASK, OUT2, UC), Delete(UB), Add(numbered_v6(5), OUT2, UB),
+        Delete(numbered(1).key), Add(numbered(1), DROP, UD), Modify(match_of(in_port=9).key, DROP, clear=True),
+    ],
+    "transaction that changes and clears": [
+        Modify(UA, DROP, clear=True), Modify(UB, DROP), Modify(UB, None, clear=True),
+    ],
+    "transaction that removes all": [
+        Delete(UA), Delete(UB), Delete(numbered(1).key), Delete(match_of(in_port=9).key),
+    ],
+}  # fmt: skip
+
+
+CHANGES |= {"flush": lambda w: w.flush()} | {
+    name: functools.partial(lambda changes, w: many.apply("tb", w, changes, atomic=True), changes)
+    for name, changes in TRANSACTIONS.items()
+}
+
+
+def followed(flows, changes):
+    """Flows as they are by (UFID, match, actions), after these changes."""
+    now = {ufid or match.key: (ufid, match, actions) for ufid, match, actions in flows}
+    for row in changes.differences:
+        if row.change == FLUSHED:
+            now.clear()
+        elif row.change == DELETED:
+            del now[row.who]
+        else:
+            now[row.who] = (row.flow.ufid, row.flow.match, row.flow.actions)
+    return set(now.values())
+
+
 def every_state(datapath, change):
     """What the flow table may be: before the change, after it, and every flow of either in one or the other."""
     install(datapath)
@@ -139,12 +181,16 @@ def test_death_at_any_line(bench, datapath, name):
     line, seen = 0, set()
     while True:
         install(datapath)
+        mark = datapath.stats().generation
         alive = survives(datapath, line, change)
         with datapath.hold():
             pass
         audit(datapath)
         now = flows(datapath)
-        if name != "reuse":
+        assert followed(before, datapath.flow_changes(mark)) == now
+        if name in TRANSACTIONS:
+            assert now in (before, after)
+        elif name != "reuse":
             assert before & after <= now <= before | after
         assert len({(ufid, match) for ufid, match, _ in now}) == len(now)
         for number in (1, 2):
@@ -174,11 +220,11 @@ def test_a_batch_that_dies_leaves_each_flow_there_or_gone(datapath):
 
 
 @pytest.mark.usefixtures("no_waiting")
-@pytest.mark.parametrize("name", ["insert with a UFID", "remove all", "reuse"])
+@pytest.mark.parametrize("name", ["insert with a UFID", "remove all", "reuse", "transaction of everything"])
 def test_death_during_the_repair(datapath, name):
     change = CHANGES[name]
     before, after = every_state(datapath, change)
-    for first in (23, 41, 53, 67):
+    for first in (23, 41, 53, 67) if name not in TRANSACTIONS else deaths_between(datapath, change):
         line, repaired = 0, False
         while not repaired:
             install(datapath)
@@ -189,16 +235,42 @@ def test_death_during_the_repair(datapath, name):
             with datapath.hold():
                 pass
             audit(datapath)
-            assert name == "reuse" or before & after <= flows(datapath) <= before | after
-            line += 1
+            now = flows(datapath)
+            assert name == "reuse" or before & after <= now <= before | after
+            assert name not in TRANSACTIONS or now in (before, after)
+            line += 5 if name in TRANSACTIONS else 1
         assert line != 1
+
+
+def deaths_between(datapath, change):
+    """A line of every stage of a transaction, from one fault point to the next."""
+    lines, at = [], [0]
+
+    def count(frame, event, _argument):
+        if frame.f_code.co_filename not in FILES:
+            return None
+        at[0] += event == "line"
+        return count
+
+    faults.listen(lambda name: name.startswith("transaction.") and lines.append(at[0] + 3))
+    before = sys.gettrace()
+    try:
+        install(datapath)
+        sys.settrace(count)
+        with Writer(datapath.maps, datapath.sizes, bpffs.folder(datapath.name), 0) as writer:
+            at[0] = 0
+            change(writer)
+    finally:
+        sys.settrace(before)
+        faults.listen(None)
+    return lines
 
 
 @contextmanager
 def locked(datapath):
     """A writer that has the lock and has repaired nothing."""
     writer = Writer(datapath.maps, datapath.sizes, bpffs.folder(datapath.name), 0)
-    fd = writer_module.lock_folder(bpffs.folder(datapath.name), 0)
+    fd = lock_module.lock_folder(bpffs.folder(datapath.name), 0)
     try:
         yield writer
     finally:
@@ -238,6 +310,8 @@ def test_a_change_that_fails_in_the_kernel_is_undone_at_once_although_others_fol
 
 @pytest.mark.parametrize(("failures", "works"), [(49, True), (50, False)])
 def test_the_kernel_may_be_short_of_memory_for_a_moment(datapath, monkeypatch, failures, works):
+    with datapath.hold() as writer:
+        writer.recover()  # free slots lie in order, as they will after the repair
     install(datapath)
     before, real, left = state_of(datapath), libbpf.map_update, [failures]
 
@@ -247,7 +321,7 @@ def test_the_kernel_may_be_short_of_memory_for_a_moment(datapath, monkeypatch, f
             raise OSError(errno.ENOMEM, "short of memory")
         real(*arguments)
 
-    monkeypatch.setattr(writer_module.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(libbpf, "map_update", short)
     if works:
         assert datapath.flow_new(numbered(5), OUT2, UC).ufid == UC
@@ -369,7 +443,7 @@ def test_a_second_writer_waits_for_the_first(datapath, monkeypatch):
         if len(waits) == 3:
             first.__exit__(None, None, None)
 
-    monkeypatch.setattr(writer_module.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     datapath.flow_new(numbered(2), OUT2)
     assert waits == [1, 1, 1]
     assert len(flows(datapath)) == 2

@@ -12,6 +12,7 @@ from ctl.errors import CompileError, VerifierError
 from ctl.kernel import bpffs, features, guard, libbpf, lifecycle, maps, program
 from ctl.kernel import compile as compiler
 from ctl.kernel.maps import Sizes
+from ctl.kernel.structures import ProgInfo
 
 # What is pinned; the other main files have no maps of the datapath.
 DATAPATH = {main: compiler.ENTRIES[main] for main in ("xdp.c", "tc.c")}
@@ -33,7 +34,7 @@ def measure(defines, fds, entry="dp_xdp", before=b""):
     load = program.load_tc if entry.startswith("dp_tc") else program.load_xdp
     fd = load(entry, before + compiler.bytecode(entry, defines)[0], fds)
     try:
-        about = libbpf.info(fd, libbpf.ProgInfo)
+        about = libbpf.info(fd, ProgInfo)
     finally:
         os.close(fd)
     return {"jited": about.jited_len, "verified_insns": about.verified_insns, "xlated": about.xlated_len}
@@ -91,7 +92,7 @@ def test_verified_instructions_are_those_of_the_verifiers_log(fds):
 
 def test_a_datapath_runs_the_variant_for_this_kernel_and_knows_its_tag(bench, fds):
     with libbpf.opened(str(bpffs.folder(bench.datapath.name) / lifecycle.PROGRAM)) as fd:
-        about = libbpf.info(fd, libbpf.ProgInfo)
+        about = libbpf.info(fd, ProgInfo)
     assert bytes(about.tag).hex() == bytes(bench.datapath.meta.program_tag).decode()
     cookie = bench.datapath.netns.cookie
     before = guard.prologue(guard.XDP, cookie) if features.has("device_netns") else b""

@@ -1,34 +1,23 @@
-"""Commands that die half way, and all that must be right when the next one is through.
+"""What is there when a command dies half way, and all that must be right when the next one is through."""
 
-A command runs in a child of this process, which has everything imported: a death costs milliseconds.  Where it
-dies is a named fault point, a line of code counted as they are executed, or a moment.
-"""
-
-import atexit
 import contextlib
-import json
-import os
 import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ctl
-import netns_lab
-from ctl import ethtool, faults, journal
-from ctl.cli.main import run as run_command
+from ctl import ethtool, journal
 from ctl.errors import Absent, NotSupported
 from ctl.flow import Output
 from ctl.kernel import libbpf
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.lifecycle import datapath_names
 from ctl.kernel.maps import Sizes
+from ctl.kernel.structures import DeviceLinkInfo
 from ctl.manage import add_datapath, add_port, delete_datapath, delete_port
 from ctl.meter import Band, Meter
 from ctl.netns import NetNs
@@ -37,127 +26,14 @@ from ctl.ufid import Ufid
 from netns_lab.record import find_leftovers
 from tests.bpf.audit import audit, occupancy
 from tests.bpf.harness import match_of
+from tests.lab.deaths import dying_at, lines_of, points_of, run
 
-OURS = tuple(str(Path(package.__file__).parent) for package in (ctl, netns_lab))
 RUN = Path("/run/ufid-datapath")
 PORTS = (1, 2, 3)
 UFIDS = {number: Ufid(bytes((number,)) * 16) for number in PORTS}
 WAYS = {1: 2, 2: 1, 3: 1}  # where frames of a port may go, whatever happens
 METER = Meter(id=7, kbps=False, bands=(Band(rate=2, burst=3),))
 SMALL = Sizes(max_flows=31, max_masks=7)
-
-
-# --- a command that dies ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class End:
-    """How a command ended: its exit status, or minus the signal that ended it, and what it said."""
-
-    status: int
-    said: str
-
-
-@dataclass(frozen=True)
-class Child:
-    """A command at work."""
-
-    pid: int
-    said: object
-
-
-def started(arguments, prepare=lambda: None):
-    """A command line in a child; ``prepare`` is called there first."""
-    said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by ended()
-    pid = os.fork()
-    if not pid:
-        _child(arguments, prepare, said.fileno())
-    return Child(pid, said)
-
-
-def ended(child):
-    """Wait for a command's end."""
-    status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-    with child.said as said:
-        said.seek(0)
-        return End(status, said.read())
-
-
-def run(arguments, prepare=lambda: None, kill_after_s=None):
-    """A command's whole life."""
-    child = started(arguments, prepare)
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        os.kill(child.pid, signal.SIGKILL)
-    return ended(child)
-
-
-def _child(arguments, prepare, out):
-    status = 99
-    atexit._clear()  # what was registered is the parent's
-    try:
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        sys.stdout = sys.stderr = open(out, "w", buffering=1, closefd=False)  # noqa: SIM115 - for as long as it lives
-        prepare()
-        status = run_command(arguments)
-        sys.settrace(None)
-        atexit._run_exitfuncs()
-    finally:
-        os._exit(status)
-
-
-def points_of(arguments):
-    """The fault points that a command reaches, in the order of the first time, and how often each."""
-    with tempfile.TemporaryFile("w+") as told:
-        end = run(arguments, lambda: faults.listen(lambda name: os.write(told.fileno(), f"{name}\n".encode())))
-        assert end.status == 0, end.said
-        told.seek(0)
-        counts = {}
-        for name in told.read().split():
-            counts[name] = counts.get(name, 0) + 1
-        return counts
-
-
-def lines_of(arguments):
-    """The lines of ours that a command executes, as (file, number), and how often each."""
-    counts = {}
-    with tempfile.TemporaryFile("w+") as told:
-
-        def prepare():
-            _trace(lambda site: counts.update({site: counts.get(site, 0) + 1}))
-            atexit.register(lambda: os.write(told.fileno(), json.dumps(list(counts.items())).encode()))
-
-        end = run(arguments, prepare)
-        assert end.status == 0, end.said
-        told.seek(0)
-        return {tuple(site): count for site, count in json.load(told)}
-
-
-def dying_at(site, occurrence):
-    """What makes a child kill itself before it executes a line for the so-manieth time."""
-    left = [occurrence]
-
-    def reached(here):
-        left[0] -= here == site
-        if here == site and not left[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return lambda: _trace(reached)
-
-
-def _trace(reached):
-    """Have a function told each line of ours before it is executed, in any thread."""
-
-    def trace(frame, event, _argument):
-        if not frame.f_code.co_filename.startswith(OURS):
-            return None
-        if event == "line":
-            reached((frame.f_code.co_filename, frame.f_lineno))
-        return trace
-
-    threading.settrace(trace)
-    sys.settrace(trace)
 
 
 # --- the machine -----------------------------------------------------------------------------------
@@ -172,6 +48,7 @@ class World:
         self.lab = f"{name}x"
         self.strays = []
         self._sockets = {}
+        self.changes = Path(tempfile.gettempdir()) / f"{name}.changes"
 
     def __enter__(self):
         self.without_datapath()
@@ -181,9 +58,12 @@ class World:
             ns.create()
         for number in PORTS:
             self.plug_in(number)
+        added = "ufid:0x77,in_port(3),eth(),eth_type(0x88b5)"
+        self.changes.write_text(f"add {added} drop\nmodify {UFIDS[2]} drop\ndelete {UFIDS[3]}\n")
         return self
 
     def __exit__(self, *_exc):
+        self.changes.unlink()
         for listener in self._sockets.values():
             listener.close()
         self.without_datapath()
@@ -230,7 +110,9 @@ class World:
                     delete_port(datapath, number)
                 if number in numbers and (number not in there or not there[number].ifindex):
                     add_port(datapath, f"p{number}", number, self.home)
-            datapath.flow_flush()
+            with datapath.hold() as writer:
+                writer.flush()
+                writer.recover()  # the lowest slots are used first, whatever came before
             for meter in datapath.meters():
                 datapath.meter_del(meter.id)
             datapath.meter_set(METER)
@@ -295,7 +177,7 @@ def pins():
 
 def is_attached(pin):
     with libbpf.opened(str(pin)) as fd:
-        return libbpf.info(fd, libbpf.DeviceLinkInfo).ifindex != 0
+        return libbpf.info(fd, DeviceLinkInfo).ifindex != 0
 
 
 def devices(ns):
@@ -354,7 +236,7 @@ class Case:
         then = run(follower)
         self.world.talk()
         # The same command again finds its work undone and does it, or finds it done and says so.
-        fine = (0, 3, 4, 7) if follower is self.arguments or "del-dp" in follower else (0,)
+        fine = (0, 1, 3, 4, 7) if follower is self.arguments or "del-dp" in follower else (0,)
         assert then.status in fine, (end, then)
         now = self.world.snapshot()
         assert now in self.expected(follower), difference(now, self.before, self.after) + end.said + then.said
@@ -420,6 +302,12 @@ def cases(world):
             [quiet],
         ),
         "del-meter": Case(world, ["--dp", name, "del-meter", "7"], lambda: world.with_ports(1, 2), [quiet]),
+        "add-flows": Case(
+            world, ["--dp", name, "add-flows", "--atomic", str(world.changes)], lambda: world.with_ports(1, 2), [quiet]
+        ),
+        "mod-flows": Case(
+            world, ["--dp", name, "mod-flows", str(world.changes)], lambda: world.with_ports(1, 2), [quiet]
+        ),
         "up": Case(
             world, ["--dp", lab, "up", "--hosts", "2", "--no-traffic"], world.without_lab, [["--dp", lab, "down"]]
         ),

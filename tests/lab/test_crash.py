@@ -10,7 +10,7 @@ import pytest
 from ctl import faults
 from ctl.abi import ClsactUse
 from ctl.kernel import features, program
-from tests.lab import crash
+from tests.lab import crash, deaths
 
 ROOT = Path(__file__).resolve().parents[2]
 RANDOM_DEATHS = 2  # of each command
@@ -79,10 +79,10 @@ def test_death_when_a_fault_point_is_reached_for_the_last_time(case, name):
 def test_an_interrupt_undoes_what_was_begun_or_says_that_the_next_command_will(world, case, name):
     for point in case.points:
         case.begin()
-        end = crash.run(case.arguments, kills(point, end="int"))
+        end = deaths.run(case.arguments, kills(point, end="int"))
         assert end.status == 130, (name, point, end)
         if "half way" in end.said:
-            assert crash.run(case.arguments).status in (0, 3, 4, 7)
+            assert deaths.run(case.arguments).status in (0, 3, 4, 7)
         else:
             assert "what was begun is undone" in end.said
         world.settle()
@@ -103,9 +103,9 @@ def test_an_interrupt_while_an_interrupt_is_undone_leaves_a_journal(world, case,
         faults.listen(reached)
 
     case.begin()
-    end = crash.run(case.arguments, prepare)
+    end = deaths.run(case.arguments, prepare)
     assert (end.status, "half way" in end.said) == (130, True), (name, end)
-    again = crash.run(case.arguments)
+    again = deaths.run(case.arguments)
     assert (again.status, "repaired" in again.said) == (0, True)
     assert world.snapshot() == case.after
 
@@ -115,10 +115,10 @@ def test_an_error_leaves_what_was_there_before_or_what_was_wanted(world, case, n
     """A system call that fails half way: its error is told, and nothing is half done."""
     for point in case.points:
         case.begin()
-        end = crash.run(case.arguments, kills(point, end="error"))
+        end = deaths.run(case.arguments, kills(point, end="error"))
         assert end.status == 10, (name, point, end)
         assert f"fault {point}" in end.said
-        assert crash.run(case.arguments).status in (0, 3, 4, 7)
+        assert deaths.run(case.arguments).status in (0, 3, 4, 7)
         assert world.snapshot() == case.after, point
 
 
@@ -126,9 +126,9 @@ def test_an_error_leaves_what_was_there_before_or_what_was_wanted(world, case, n
 def test_death_during_the_repair(world, case, name):
     for point in list(case.points)[2::3]:
         case.begin()
-        crash.run(case.arguments, kills(point))
-        crash.run(case.arguments, kills("journal.undone"))
-        assert crash.run(case.arguments).status in (0, 4), (name, point)
+        deaths.run(case.arguments, kills(point))
+        deaths.run(case.arguments, kills("journal.undone"))
+        assert deaths.run(case.arguments).status in (0, 4), (name, point)
         assert world.snapshot() == case.after, point
 
 
@@ -214,14 +214,14 @@ def test_of_two_commands_one_waits_or_is_told(world):
     world.with_ports(1)
     prepare, wait, go = held_at("manage.port-ready")
     command = ["--dp", world.name, "add-if", f"p2,netns={world.home.name}"]
-    first = crash.started(command, prepare)
+    first = deaths.started(command, prepare)
     wait()
-    told = crash.run(["-t", "0", "--dp", world.name, "add-if", f"p3,netns={world.home.name}"])
+    told = deaths.run(["-t", "0", "--dp", world.name, "add-if", f"p3,netns={world.home.name}"])
     assert (told.status, "another command is changing" in told.said) == (9, True)
-    assert crash.run(["-t", "0", "del-dp", world.name]).status == 9
-    assert crash.run(["-t", "0", "--dp", world.name, "mod-flow", str(crash.UFIDS[1]), "2"]).status == 0
-    assert "interrupted" not in crash.run(["--dp", world.name, "show"]).said
-    second = crash.started(["--dp", world.name, "add-if", f"p3,netns={world.home.name}"])
+    assert deaths.run(["-t", "0", "del-dp", world.name]).status == 9
+    assert deaths.run(["-t", "0", "--dp", world.name, "mod-flow", str(crash.UFIDS[1]), "2"]).status == 0
+    assert "interrupted" not in deaths.run(["--dp", world.name, "show"]).said
+    second = deaths.started(["--dp", world.name, "add-if", f"p3,netns={world.home.name}"])
     go()
-    assert [crash.ended(child).status for child in (first, second)] == [0, 0]
+    assert [deaths.ended(child).status for child in (first, second)] == [0, 0]
     assert [port[1] for port in crash.inside(world.name)["ports"]] == [world.name, "p1", "p2", "p3"]

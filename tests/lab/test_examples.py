@@ -72,6 +72,15 @@ ctl get-meter -s
 ctl -o json get-meter
 ctl del-meter -s 1
 ctl del-meter --all
+ctl -o jsonl dump-flows
+ctl dump-flows --since 0
+ctl dump-flows >flows.txt
+ctl mod-flows --may-create flows.txt
+ctl mod-flows --atomic flows.txt
+ctl del-flows flows.txt
+ctl add-flows flows.txt
+ctl del-flows flows.txt
+ctl add-flows --atomic flows.txt
 ctl del-flow -s 0a0b0c
 ctl add-flow 'ufid:0a0b0c0d-0000-0000-0000-000000000001,in_port(1),eth(),eth_type(0x86dd),ipv6()' 2
 ctl del-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
@@ -80,6 +89,8 @@ ctl send h1 h2 --scapy 'Ether(src="02:00:00:00:00:01",dst="02:00:00:00:00:02",ty
 ctl exec h1 -- ping -c 3 198.18.0.2
 ctl shell h1
 ctl del-flows
+ctl flow-check
+ctl -o jsonl flow-check
 ctl down
 ctl up --hosts 5 --traffic 101
 ctl down

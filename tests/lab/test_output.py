@@ -14,9 +14,11 @@ from tests.lab.commands import Ctl
 FLOW = "in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0)"
 OTHER = "in_port(2),eth(),eth_type(0x8100),vlan(vid=5,pcp=0),encap(eth_type(0x86dd),ipv6(proto=58),icmpv6(type=128))"
 EDITS = "set(eth(src=02:00:00:00:00:09/ff:ff:ff:ff:ff:ff)),2,push_vlan(vid=7,pcp=1),2"
+OVERLAPPING = "ufid:0x02,in_port(1),eth() 2\nufid:0x03,in_port(1),eth(dst=02:00:00:00:00:02) 1\n"
 FRAME = "Ether(dst='02:00:00:00:00:02',src='02:00:00:00:00:01',type=0x88b5)"
 
-# Run in this order; and the schema of what is printed, or None for nothing.  NS is where the ports live.
+# Run in this order; and the schema of what is printed, or None for nothing.  NS is where the ports live, FILE holds
+# flows that overlap.
 SESSION = [
     (["up", "--hosts", "2", "--traffic", "3"], "ctl/flow/1"),
     (["add-flow", f"ufid:0x01,{FLOW}", EDITS], None),
@@ -38,6 +40,11 @@ SESSION = [
     (["get-meter", "1"], "ctl/meter/1"),
     (["del-meter", "-s", "1"], "ctl/meter/1"),
     (["del-meter", "--all"], None),
+    (["add-flows", "FILE"], "ctl/applied/1"),
+    (["mod-flows", "--atomic", "FILE"], "ctl/applied/1"),
+    (["dump-flows", "--since", "0"], "ctl/change/1"),
+    (["flow-check"], "ctl/overlap/1"),
+    (["normalize-actions", "in_port(1),eth()", "2,1"], "ctl/normalized/1"),
     (["show"], "ctl/dp/1"),
     (["show", "-s"], "ctl/dp/1"),
     (["dump-dps"], "ctl/dp-name/1"),
@@ -55,7 +62,7 @@ SESSION = [
     (["bench", "--quick", "actions"], "ctl/bench/1"),
 ]
 
-OF_FLOWS = {"ctl/flow/1", "ctl/flow-maps/1"}  # a row of these has a ufid
+OF_FLOWS = {"ctl/flow/1", "ctl/flow-maps/1", "ctl/change/1"}  # a row of these has a ufid
 
 # What these print is not data: another program's output, a script, prose.
 NOT_DATA = {"exec", "shell", "completion", "help"}
@@ -80,13 +87,16 @@ def test_every_schema_is_in_the_session(checkout):
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])
-def test_what_is_printed_is_what_the_schemas_say(checkout, output):
+def test_what_is_printed_is_what_the_schemas_say(checkout, output, tmp_path):
     known = schemas(checkout)
+    file = tmp_path / "flows"
+    file.write_text(OVERLAPPING)
     ctl = Ctl(f"o{os.getpid()}")
     namespace = f"ctl-{ctl.name}-dp"
     try:
         for argv, schema in SESSION:
-            out = ctl("-o", output, *(word.replace("NS", namespace) for word in argv)).out
+            words = (word.replace("NS", namespace).replace("FILE", str(file)) for word in argv)
+            out = ctl("-o", output, *words, status=argv == ["flow-check"]).out
             found = documents(output, out) if out else []
             assert {document["schema"] for document in found} == ({schema} if schema else set()), argv
             for document in found:

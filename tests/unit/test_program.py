@@ -94,7 +94,7 @@ def test_tables_hold_every_flow_and_there_are_units_for_each():
 def test_what_userspace_maps_are_plain_arrays():
     mapped = {name_of(map_id) for map_id, spec in SPECS.items() if spec.mapped}
     assert mapped == {
-        "control", "masks", "records", "tails", "actions", "free_slots", "port_of", "port_info",
+        "control", "masks", "records", "tails", "actions", "free_slots", "port_of", "port_info", "changes",
         "meter_counters",
     }  # fmt: skip
     assert all(SPECS[map_id].type == libbpf.MAP_ARRAY for map_id in MapId if SPECS[map_id].mapped)
