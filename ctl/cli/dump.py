@@ -13,7 +13,7 @@ from ctl.errors import UsageError
 from ctl.flow import KEY_SIZE, FlowKey
 from ctl.history import ADDED, CHANGED, DELETED, FLUSHED, Changes
 from ctl.jsonout import change_row
-from ctl.text import format_flow, format_match
+from ctl.text import format_flow, format_match, format_terse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,14 @@ def _print_changes(
             text = f"all, flows:{row.flows}{sums}"
         click.echo(f"{_SIGNS[row.change]} {text}")
     click.echo(f"generation: {changes.generation}")
+
+
+def _print_terse(context: Context, datapath: KernelDatapath, *, names: bool) -> None:
+    """Names and statistics, read without key, mask and actions."""
+    now, named = now_ms(), port_name(datapath) if names else None
+    for flow in datapath.flow_dump_terse():
+        name, comma, rest = format_terse(flow, now, port_name=named).partition(", ")
+        click.echo((name if isinstance(flow.who, FlowKey) else context.paint(name, "cyan")) + comma + rest)
 
 
 def _parts(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:  # noqa: ARG001 - click's signature
@@ -107,6 +115,9 @@ def dump_flows(
     with context.open() as datapath:
         if since is not None:
             _print_changes(context, datapath, datapath.flow_changes(since), more=more, names=names)
+            return
+        if (terse or omit == _PARTS) and context.output == "text" and not (more or chosen):
+            _print_terse(context, datapath, names=names)
             return
         flows: Iterable[Flow] = datapath.flow_dump()
         if chosen:

@@ -18,7 +18,7 @@ from typing import Final
 
 from ctl import abi, fields
 from ctl.fields import Field, Tag
-from ctl.flow import KEY_SIZE, Flow, FlowKey
+from ctl.flow import KEY_SIZE, Flow, FlowKey, FlowStats, TerseFlow
 from ctl.outline import CATCH_ALL, METADATA, Outline, outline
 from ctl.text.show_actions import PortName, format_actions, port_text
 from ctl.text.values import ETH_802_2_RAW, TCP_LETTERS, Printer, printer
@@ -194,14 +194,24 @@ def format_flow(
     flow runs and wild sub-fields.  ``omit`` leaves parts out (OVS_UFID_F_OMIT_*):
     "key", with its mask, but of a flow that has no other name; "mask", as if the key were exact; "actions".
     """
-    stats = flow.stats
     name = "" if flow.ufid is None else f"{flow.ufid}, "
     match = "" if "key" in omit and name else f"{_match(flow, omit, more=more, port_name=port_name)}, "
-    used = "never" if stats.used_ms is None else f"{max(now_ms - stats.used_ms, 0) / 1000:.3f}s"
-    flags = f", flags:{_letters(stats.tcp_flags)}" if stats.tcp_flags else ""
     where = "" if not more else ", dp:tc" if flow.not_xdp else ", offloaded:yes, dp:xdp"
     actions = "" if "actions" in omit else f", actions:{format_actions(flow.actions, port_name)}"
-    return f"{name}{match}packets:{stats.packets}, bytes:{stats.bytes}, used:{used}{flags}{where}{actions}"
+    return f"{name}{match}{_counters(flow.stats, now_ms)}{where}{actions}"
+
+
+def format_terse(flow: TerseFlow, now_ms: int, *, port_name: PortName | None = None) -> str:
+    """As `format_flow` without key, mask and actions, from what needs none of them."""
+    who = flow.who
+    name = format_match(who, _ALL, concrete=True, port_name=port_name) if isinstance(who, FlowKey) else who
+    return f"{name}, {_counters(flow.stats, now_ms)}"
+
+
+def _counters(stats: FlowStats, now_ms: int) -> str:
+    used = "never" if stats.used_ms is None else f"{max(now_ms - stats.used_ms, 0) / 1000:.3f}s"
+    flags = f", flags:{_letters(stats.tcp_flags)}" if stats.tcp_flags else ""
+    return f"packets:{stats.packets}, bytes:{stats.bytes}, used:{used}{flags}"
 
 
 def _match(flow: Flow, omit: frozenset[str], *, more: bool, port_name: PortName | None) -> str:

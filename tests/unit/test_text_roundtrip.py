@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctl.flow import TerseFlow
 from ctl.text import (
     format_actions,
     format_flow,
     format_match,
+    format_terse,
     parse_actions,
     parse_dump_line,
     parse_flow,
@@ -107,3 +109,9 @@ def test_headers_of_tunnels_are_their_octets(line, data):
 @pytest.mark.parametrize("line", ACTION_LINES)
 def test_golden_actions_survive_byte_for_byte(line):
     assert format_actions(parse_actions(line)) == line
+
+
+@given(strategies.flows())
+def test_a_terse_line_is_the_line_without_key_mask_and_actions(flow):
+    terse = TerseFlow(who=flow.who, stats=flow.stats, generation=flow.generation)
+    assert format_terse(terse, 1 << 40) == format_flow(flow, 1 << 40, omit=frozenset({"key", "mask", "actions"}))
