@@ -20,6 +20,7 @@ from ctl import ethtool
 from ctl.errors import Exists, NotFound, UsageError
 from ctl.ethtool import Feature
 from ctl.faults import fault
+from ctl.interrupts import deferred
 from ctl.netns import NetNs, error_from_errno
 
 MAX_NAME: Final = 15
@@ -59,6 +60,17 @@ class LocalPort:
     port: str
 
 
+def import_iproute() -> Any:
+    """pyroute2's IPRoute.
+
+    Ctrl-C waits until it is there: asyncio, which comes with it, cannot be imported again after half of it
+    was, and whoever undoes what was begun needs it.
+    """
+    with deferred():
+        from pyroute2 import IPRoute
+    return IPRoute
+
+
 class Links:
     """Devices of one network namespace, over a netlink socket that stays open.  A context manager.
 
@@ -66,11 +78,10 @@ class Links:
     """
 
     def __init__(self, ns: NetNs) -> None:
-        from pyroute2 import IPRoute
-
         self.ns = ns
+        connect = import_iproute()
         with ns.enter():
-            self._route: Any = IPRoute()
+            self._route: Any = connect()
 
     def __enter__(self) -> Self:
         return self

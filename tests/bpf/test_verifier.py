@@ -12,7 +12,7 @@ from ctl.errors import CompileError, VerifierError
 from ctl.kernel import bpffs, features, guard, libbpf, lifecycle, maps, program
 from ctl.kernel import compile as compiler
 from ctl.kernel.maps import Sizes
-from ctl.kernel.structures import ProgInfo
+from ctl.kernel.structures import ProgInfo, ProgLoadOpts
 
 # What is pinned; the other main files have no maps of the datapath.
 DATAPATH = {main: compiler.ENTRIES[main] for main in ("xdp.c", "tc.c")}
@@ -80,7 +80,7 @@ def test_a_source_that_does_not_compile_says_where(tmp_path):
 def test_verified_instructions_are_those_of_the_verifiers_log(fds):
     code = program.relocate(compiler.bytecode()[0], fds)
     log = ctypes.create_string_buffer(1 << 16)
-    opts = libbpf._ProgLoadOpts(sz=ctypes.sizeof(libbpf._ProgLoadOpts), attempts=1)
+    opts = ProgLoadOpts(sz=ctypes.sizeof(ProgLoadOpts), attempts=1)
     opts.prog_flags, opts.log_level = libbpf.F_XDP_HAS_FRAGS, _LOG_LEVEL_STATS
     opts.log_size, opts.log_buf = len(log), ctypes.addressof(log)
     fd = libbpf._lib.bpf_prog_load(libbpf.PROG_XDP, b"dp_xdp", libbpf.LICENSE, code, len(code) // 8, opts)

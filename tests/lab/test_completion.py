@@ -95,7 +95,7 @@ def test_commands_options_and_names(shell, require, environment, lab):
     # bash takes what stands before a colon or an equals sign for a word of its own, and is offered what follows.
     ufids = {f"ufid:{ufid}" for ufid in UFIDS}
     wanted = {
-        "ctl add-": {"add-dp", "add-if", "add-flow", "add-meter"},
+        "ctl add-": {"add-dp", "add-if", "add-flow", "add-flows", "add-meter"},
         "ctl dump-flows --n": {"--names"},
         "ctl -o js": {"json", "jsonl"},
         f"ctl --dp {lab.name[:4]}": {lab.name},

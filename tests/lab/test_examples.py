@@ -59,6 +59,7 @@ ctl normalize-actions 'in_port(1),eth(),eth_type(0x0800),ipv4()' 'push_vlan(vid=
 ctl -o json normalize-actions 'in_port(1),eth()' 2,1
 ctl get-flow ufid:0a0b0c0d-0000-0000-0000-000000000001
 ctl get-flow 0a0b0c
+ctl get-flow --maps 0a0b0c
 ctl mod-flow ufid:0a0b0c0d-0000-0000-0000-000000000001 3
 ctl mod-flow --clear -s 0a0b0c drop
 ctl dump-flows -m
@@ -72,7 +73,6 @@ ctl get-meter -s
 ctl -o json get-meter
 ctl del-meter -s 1
 ctl del-meter --all
-ctl -o jsonl dump-flows
 ctl dump-flows --since 0
 ctl dump-flows >flows.txt
 ctl mod-flows --may-create flows.txt

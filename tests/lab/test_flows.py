@@ -86,7 +86,7 @@ def test_a_syntax_error_has_a_caret_under_its_place(ctl, flow, column):
 def test_what_the_interface_refuses_names_the_attribute(ctl):
     assert "tcp" in ctl("add-flow", "in_port(1),eth(),eth_type(0x0800),ipv4(proto=6)", "2", status=2).err
     assert "tunnel" in ctl("add-flow", f"tunnel(tun_id=1),{KEY}", "2", status=6).err
-    assert "push_mpls" in ctl("add-flow", KEY, "push_mpls(label=1,tc=0,ttl=64,bos=1,eth_type=0x8847),2", status=6).err
+    assert "action ct" in ctl("add-flow", KEY, "ct(commit),2", status=6).err
     assert "17" in ctl("add-flow", f"ufid:0x{'ab' * 17},{KEY}", "2", status=2).err
 
 
