@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,21 @@ def ctl(lab_name):
     return Ctl(lab_name)
 
 
+@pytest.fixture(scope="module")
+def quick():
+    """What `ctl bench --quick NAME` prints as JSON, and on stderr; it runs once for each name."""
+
+    @cache
+    def run(name):
+        printed = Ctl("none")("-o", "json", "bench", "--quick", name)
+        return json.loads(printed.out), printed.err
+
+    return run
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_has_rows_that_make_sense(ctl, name):
-    document = ctl.json("bench", "--quick", name)
+def test_every_benchmark_has_rows_that_make_sense(quick, name):
+    document, _ = quick(name)
     figures = document["figures"]
     assert document["schema"] == "ctl/bench/1"
     assert {row["name"] for row in figures} == NAMES[name]
@@ -53,8 +66,8 @@ def test_every_benchmark_has_rows_that_make_sense(ctl, name):
     assert len(set(wheres)) == len(wheres)
 
 
-def test_lookup_covers_masks_classes_and_traffic(ctl):
-    figures = ctl.json("bench", "--quick", "--rounds", "1", "lookup")["figures"]
+def test_lookup_covers_masks_classes_and_traffic(quick):
+    figures = quick("lookup")[0]["figures"]
     packets = [row["parameters"] for row in figures if row["name"] == "packet"]
     assert {(p["masks"], p["hit"]) for p in packets if p["class"] == "S"} == {
         (1, "mask 1"), (1, "none"),
@@ -79,14 +92,14 @@ def test_an_unknown_benchmark_is_refused(ctl):
     assert refused.err == "ctl: there is no benchmark 'speed'; there are " + ", ".join(NAMES) + "\n"
 
 
-def test_forward_has_both_hooks_and_instructions_or_why_not(ctl):
-    run = ctl("-o", "json", "bench", "--quick", "--rounds", "1", "forward")
-    figures = json.loads(run.out)["figures"]
+def test_forward_has_both_hooks_and_instructions_or_why_not(quick):
+    document, err = quick("forward")
+    figures = document["figures"]
     rates = {(row["name"], row["parameters"]["hook"]) for row in figures if row["unit"] == "Mpackets/s"}
     assert rates == {(name, hook) for name in ("bare redirect", "datapath") for hook in ("xdp", "tc")}
     assert {row["parameters"]["hook"] for row in figures if row["unit"] == "%"} == {"xdp", "tc"}
     counted = {(row["name"], row["parameters"]["hook"]) for row in figures if row["unit"] == "instructions/packet"}
-    assert counted == (set() if run.err.startswith("no instructions per packet: ") else rates)
+    assert counted == (set() if err.startswith("no instructions per packet: ") else rates)
 
 
 def test_little_and_much_are_not_asked_for_together(ctl):
