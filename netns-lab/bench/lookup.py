@@ -28,11 +28,10 @@ _OUT: Final = (Output(OUT_PORT),)
 def lookup(effort: Effort) -> Iterator[Row]:
     """Rows of class S by masks and flows, then one mask of each larger class."""
     for masks in effort.mask_counts:
-        with place(Sizes(max_flows=effort.flow_counts[-1], max_masks=masks)) as here:
-            installed = 0
-            for flows in effort.flow_counts:
-                install(here.datapath, S, range(installed, flows), masks, _OUT)
-                installed = flows
+        for flows in effort.flow_counts:
+            # Always full: the hash table is of the size that the flows need, whatever else is measured.
+            with place(Sizes(max_flows=flows, max_masks=masks)) as here:
+                install(here.datapath, S, range(flows), masks, _OUT)
                 yield from _by_mask(here, effort, flows, masks)
     flows = effort.flow_counts[0]
     with place(Sizes(max_flows=flows, max_masks=1)) as here:
