@@ -32,7 +32,7 @@ def tc_only():
         yield made
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=cases())
 def test_same_flows_and_packets(both, steps):
     play(both, steps)
@@ -44,7 +44,7 @@ def test_same_long_histories(both, steps):
     play(both, steps)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=changes())
 def test_same_changes_of_a_frame(both, steps):
     play(both, steps)
@@ -73,7 +73,7 @@ def test_a_key_has_nothing_of_the_packet_before(both):
     both.end()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=cases())
 def test_same_flows_and_packets_on_the_tc_hook(tc_only, steps):
     play(tc_only, steps)
