@@ -6,6 +6,7 @@
  *	bench_next	makes the next frame of a plan and calls another program with it
  *	bench_send	makes the next frame of a plan and sends it: a generator of live frames
  *	bench_redirect	a bare redirect
+ *	bench_tc	a bare redirect on the tc hook
  *	bench_sink	counts and drops
  *
  * A test run repeats one packet, as the last run left it.  A plan puts the head of the frame back as it
@@ -18,9 +19,10 @@ enum bench_map {			/* numbers of their own; netns-lab/bench/programs.py makes th
 	BENCH_PLAN = 1,			/* 0 -> bench_plan */
 	BENCH_PORTS = 2,		/* 0 -> ifindex to send to */
 	BENCH_COUNT = 3,		/* 0 -> frames that reached the sink */
+	BENCH_TC_PORTS = 4,		/* 0 -> ifindex to send to, for tc */
 };
 
-enum { HEAD_WORDS = 8 };
+enum { HEAD_WORDS = 8, TC_DROP = 2 };	/* TC_ACT_SHOT */
 
 struct bench_plan {
 	__u64 random;
@@ -32,6 +34,7 @@ struct bench_plan {
 };
 
 static long (*const bench_tail_call)(void *, void *, __u32) = (void *)12;
+static long (*const bench_tc_send)(__u32, __u64) = (void *)23;
 
 INLINE int bench_frame(struct xdp_md *ctx)
 {
@@ -80,6 +83,13 @@ int bench_send(struct xdp_md *ctx)
 int bench_redirect(struct xdp_md *ctx)
 {
 	return bpf_redirect_map(MAP(BENCH_PORTS), 0, XDP_ABORTED);
+}
+
+int bench_tc(struct __sk_buff *ctx)
+{
+	__u32 *ifindex = map_at(MAP(BENCH_TC_PORTS), 0);
+
+	return ifindex ? bench_tc_send(*ifindex, 0) : TC_DROP;
 }
 
 int bench_sink(struct xdp_md *ctx)

@@ -21,27 +21,35 @@ if TYPE_CHECKING:
 SCHEMA: Final = "ctl/bench/1"
 
 
-@click.command(epilog=examples("ctl bench", "ctl bench forward --rounds 31", "ctl -o json bench lookup actions"))
+@click.command(
+    epilog=examples(
+        "ctl bench", "ctl bench forward --rounds 31", "ctl bench lookup --large", "ctl -o json bench lookup actions"
+    )
+)
 @click.option("--quick", is_flag=True, help="Little of everything: to see that it works, not to compare.")
+@click.option("--large", is_flag=True, help="Look up among 1,048,576 flows too, which takes minutes and 1 GB more.")
 @click.option("--rounds", type=click.IntRange(1, 1000), metavar="N", help="How often each figure is taken.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete("benchmarks"),
-                help="lookup, actions, forward or install; all of them by default.")  # fmt: skip
+                help="lookup, actions, forward, install, text or startup; all of them by default.")  # fmt: skip
 @pass_context
-def bench(context: Context, names: tuple[str, ...], quick: bool, rounds: int | None) -> None:
+def bench(context: Context, names: tuple[str, ...], quick: bool, large: bool, rounds: int | None) -> None:
     """Measure the datapath on this machine.
 
-    Each makes a lab of its own, measures what is to be compared in turn, and removes the lab.  The median
-    of the rounds is the figure; the best one tells how quiet the machine was.  docs/performance.md says
-    what each row means.
+    Each that needs a lab makes one of its own, and removes it.  What is to be compared is measured in turn.
+    The median of the rounds is the figure; the best one tells how quiet the machine was; net is the median
+    without what measuring costs.  docs/performance.md says what each row means.
     """
     from dataclasses import replace
 
-    from netns_lab.bench import BENCHMARKS, FULL, QUICK
+    from netns_lab.bench import BENCHMARKS, FULL, LARGE, QUICK
+
+    if quick and large:
+        raise UsageError("--quick and --large exclude each other")
 
     for name in names:
         if name not in BENCHMARKS:
             raise UsageError(f"there is no benchmark {name!r}", "there are " + ", ".join(BENCHMARKS))
-    effort = QUICK if quick else FULL
+    effort = QUICK if quick else LARGE if large else FULL
     if rounds:
         effort = replace(effort, rounds=rounds)
     _print(context, names or tuple(BENCHMARKS), effort)
@@ -53,7 +61,7 @@ def _print(context: Context, names: Sequence[str], effort: Effort) -> None:
 
     about = machine()
     if context.output != "text":
-        with closing(measure(names, effort)) as found:
+        with closing(measure(names, effort, context.note)) as found:
             print_json(context, SCHEMA, "figures", (row.to_dict(about) for row in _watched(found)))
         return
     click.echo(
@@ -61,7 +69,7 @@ def _print(context: Context, names: Sequence[str], effort: Effort) -> None:
         + (f" ({about['commit']})" if about["commit"] else "")
     )
     for name in names:
-        with closing(measure([name], effort)) as found:
+        with closing(measure([name], effort, context.note)) as found:
             lines = table(_watched(found))
         click.echo(f"\n{name}  (rounds: {effort.rounds})")
         for line in lines:

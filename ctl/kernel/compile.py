@@ -27,7 +27,7 @@ ENTRIES: Final = {
     "xdp.c": ("dp_xdp", "dp_xdp_again", "dp_xdp_actions"),
     "tc.c": ("dp_tc", "dp_tc_again", "dp_tc_actions"),
     "clock.c": ("clock_pair",),
-    "bench.c": ("bench_drop", "bench_next", "bench_send", "bench_redirect", "bench_sink"),
+    "bench.c": ("bench_drop", "bench_next", "bench_send", "bench_redirect", "bench_tc", "bench_sink"),
 }
 _NO_BCC: Final = 3  # the child's exit status when there is no BCC
 _NO_BCC_TEXT: Final = "BCC for this Python is not installed, or the module 'bcc' is another library"

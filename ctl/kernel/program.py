@@ -44,7 +44,7 @@ def load_xdp(name: str, code: bytes, fds: Mapping[MapId, int] | Mapping[int, int
     return libbpf.prog_load(libbpf.PROG_XDP, name, relocate(code, fds), libbpf.F_XDP_HAS_FRAGS)
 
 
-def load_tc(name: str, code: bytes, fds: Mapping[MapId, int]) -> int:
+def load_tc(name: str, code: bytes, fds: Mapping[MapId, int] | Mapping[int, int]) -> int:
     """Load a program for the tc hook; its fd.  VerifierError."""
     return libbpf.prog_load(libbpf.PROG_SCHED_CLS, name, relocate(code, fds))
 

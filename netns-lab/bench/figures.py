@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -16,6 +16,7 @@ import ctl
 Parameters = Mapping[str, str | int]
 
 NS, MPPS, PERCENT, RATE, US = "ns/packet", "Mpackets/s", "%", "flows/s", "us"
+MS, TIMES, INSTRUCTIONS = "ms", "times", "instructions/packet"
 _MORE_IS_BETTER: Final = {MPPS, PERCENT, RATE}
 
 
@@ -28,6 +29,8 @@ class Row:
     parameters: Parameters
     unit: str
     samples: tuple[float, ...]
+    subtracted: str = ""  # the row of what measuring costs, of which ``net`` is free, round by round
+    net: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -41,6 +44,14 @@ class Row:
 
     def to_dict(self, machine: Mapping[str, Any]) -> dict[str, Any]:
         """A row of ctl/bench/1."""
+        net = None
+        if self.net:
+            net = {
+                "median": median(self.net),
+                "min": min(self.net),
+                "max": max(self.net),
+                "subtracted": self.subtracted,
+            }
         return {
             "benchmark": self.benchmark,
             "name": self.name,
@@ -50,17 +61,22 @@ class Row:
             "min": min(self.samples),
             "max": max(self.samples),
             "rounds": len(self.samples),
+            "net": net,
             **machine,
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Something to measure: ``sample`` takes one sample of it."""
+    """Something to measure: ``sample`` takes one sample of it.
+
+    ``empty`` is the case, of the same rounds, that tells what measuring this one costs.
+    """
 
     name: str
     parameters: Parameters
     sample: Callable[[], float]
+    empty: Case | None = None
 
 
 def interleave(cases: Sequence[Case], rounds: int) -> list[tuple[float, ...]]:
@@ -75,10 +91,24 @@ def interleave(cases: Sequence[Case], rounds: int) -> list[tuple[float, ...]]:
 
 def rows(benchmark: str, unit: str, cases: Sequence[Case], rounds: int) -> list[Row]:
     """Measure the cases in turn; a row for each."""
-    return [
-        Row(benchmark=benchmark, name=case.name, parameters=case.parameters, unit=unit, samples=samples)
-        for case, samples in zip(cases, interleave(cases, rounds), strict=True)
-    ]
+    samples = dict(zip(map(id, cases), interleave(cases, rounds), strict=True))
+
+    def row(case: Case) -> Row:
+        taken = samples[id(case)]
+        made = Row(benchmark=benchmark, name=case.name, parameters=case.parameters, unit=unit, samples=taken)
+        if case.empty is None:
+            return made
+        net = tuple(whole - empty for whole, empty in zip(taken, samples[id(case.empty)], strict=True))
+        return replace(made, subtracted=case.empty.name, net=net)
+
+    return [row(case) for case in cases]
+
+
+def ratios(ours: Row, theirs: Row, name: str, unit: str = PERCENT) -> Row:
+    """What ``ours`` is of ``theirs``, round by round, in percent or in times."""
+    scale = 100 if unit == PERCENT else 1
+    samples = tuple(scale * one / other for one, other in zip(ours.samples, theirs.samples, strict=True))
+    return Row(benchmark=ours.benchmark, name=name, parameters=ours.parameters, unit=unit, samples=samples)
 
 
 # --- printing ----------------------------------------------------------------------------------------
@@ -86,21 +116,26 @@ def rows(benchmark: str, unit: str, cases: Sequence[Case], rounds: int) -> list[
 
 def number(value: float) -> str:
     """Three or four digits that mean something."""
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def table(found: Iterable[Row]) -> list[str]:
-    """Rows under one heading, as lines: what, how, median, best, unit."""
-    cells = [("", "", "median", "best", "unit")]
-    for row in found:
+    """Rows under one heading, as lines: what, how, median, best, unit; and net, the median of it, if any has that."""
+    shown = list(found)
+    cells: list[tuple[str, ...]] = [("", "", "median", "best", "net", "unit")]
+    for row in shown:
         how = " ".join(f"{key}={value}" for key, value in row.parameters.items())
-        cells.append((row.name, how, number(row.median), number(row.best), row.unit))
+        net = number(median(row.net)) if row.net else ""
+        cells.append((row.name, how, number(row.median), number(row.best), net, row.unit))
+    if not any(row.net for row in shown):
+        cells = [(*cell[:4], cell[5]) for cell in cells]
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    aligned = ["<", "<", *[">"] * (len(widths) - 3), "<"]
     return [
-        f"{what:<{widths[0]}}  {how:<{widths[1]}}  {middle:>{widths[2]}}  {best:>{widths[3]}}  {unit}".rstrip()
-        for what, how, middle, best, unit in cells
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, aligned, widths, strict=True)).rstrip()
+        for line in cells
     ]
 
 

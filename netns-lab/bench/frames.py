@@ -8,12 +8,12 @@ any mask that compares that word.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from ctl import abi
 from ctl.abi import L2Kind
+from ctl.change import Add
 from ctl.flow import Actions, FlowKey, Match
 from ctl.kernel.datapath import KernelDatapath
 from ctl.ufid import MAX_OCTETS, Ufid
@@ -22,9 +22,11 @@ IN_PORT: Final = 1
 OUT_PORT: Final = 2
 BASE: Final = 0x0A000000  # 10.0.0.0
 MISS: Final = 0x0B000000  # no flow is there
+_BURST: Final = 16384  # flows installed in one go
 _SOURCE: Final = 0xC6120001  # 198.18.0.1
 _ADDRESSES: Final = bytes.fromhex("020000000002 020000000001")
-_UDP: Final = struct.pack(">HHHH", 4789, 53, 30, 0xBEEF) + bytes(22)
+_SOURCE_PORT: Final = 4789
+_UDP: Final = struct.pack(">HHHH", _SOURCE_PORT, 53, 30, 0xBEEF) + bytes(22)
 
 _ALWAYS: Final = {"in_port": IN_PORT, "l2_kind": int(L2Kind.L2_ETHERNET), "recirc_id": 0}
 
@@ -39,12 +41,16 @@ class Template:
     leaf: str
 
     def match(self, number: int, mask: int = 0) -> Match:
-        """Flow ``number`` under the ``mask``-th of 32 masks, which differ in how much of a source they compare."""
+        """Flow ``number`` under the ``mask``-th of 256 masks, which differ in how much of a source they compare."""
         values = {**self.leaves, self.leaf: self.leaves.get(self.leaf, 0) | BASE + number}
         bits = {leaf: (1 << 8 * abi.KEY_LEAVES[leaf][1]) - 1 for leaf in values}
-        if mask:
+        by_port, by_address = divmod(mask, 32)
+        if by_address:
             values["ipv4_src"] = _SOURCE
-            bits["ipv4_src"] = (1 << mask) - 1 << 32 - mask
+            bits["ipv4_src"] = (1 << by_address) - 1 << 32 - by_address
+        if by_port:
+            values["tp_src"] = _SOURCE_PORT
+            bits["tp_src"] = (1 << by_port) - 1 << 16 - by_port
         return Match(FlowKey.of(**values), FlowKey.of(**bits))
 
 
@@ -85,8 +91,10 @@ def ufid(number: int) -> Ufid:
     return Ufid(number.to_bytes(MAX_OCTETS, "little"))
 
 
-def install(datapath: KernelDatapath, template: Template, numbers: Iterable[int], masks: int, actions: Actions) -> None:
+def install(datapath: KernelDatapath, template: Template, numbers: range, masks: int, actions: Actions) -> None:
     """Install flows under ``masks`` masks in turn, the first of them under the first."""
-    with datapath.hold():
-        for number in numbers:
-            datapath.flow_new(template.match(number, number % masks), actions, ufid(number))
+    for start in range(0, len(numbers), _BURST):
+        burst = numbers[start : start + _BURST]
+        changes = [Add(template.match(number, number % masks), actions, ufid(number)) for number in burst]
+        for error in datapath.flow_apply(changes).values():
+            raise error

@@ -1,7 +1,7 @@
 """How fast the flow table changes and is read, by the controller's own calls.
 
 Matches, actions and UFIDs are made beforehand.  A single change takes the writer's lock and gives it
-back; many in one hold share that, and their grace period.
+back; many in one hold share that, and their grace period.  `flow_apply` is given them all at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Any, Final
 
+from ctl.change import Add
 from ctl.flow import Match, Output
 from ctl.kernel.datapath import KernelDatapath
 from ctl.kernel.maps import Sizes
-from ctl.text import format_flow
+from ctl.text import format_flow, format_terse
 from ctl.ufid import Ufid
 from netns_lab.bench import Effort
 from netns_lab.bench.figures import RATE, US, Parameters, Row
@@ -49,14 +50,29 @@ def _round(datapath: KernelDatapath, many: _Requests, few: _Requests) -> Iterato
             for request in many:
                 new(request)
 
+    def apply(*, atomic: bool = False) -> None:
+        for error in datapath.flow_apply(changes, atomic=atomic).values():
+            raise error
+
+    def dump_terse() -> None:
+        now = time.monotonic_ns() // 1_000_000
+        for flow in datapath.flow_dump_terse():
+            format_terse(flow, now)
+
     def dump() -> None:
         now = time.monotonic_ns() // 1_000_000
         for flow in datapath.flow_dump():
             format_flow(flow, now)
 
     names = [name for _, name in few]
+    changes = [Add(match, _OUT, name) for match, name in many]
+    yield "flow_apply, all at once", RATE, len(many) / _seconds(apply)
+    datapath.flow_flush()
+    yield "flow_apply, atomic", RATE, len(many) / _seconds(lambda: apply(atomic=True))
+    datapath.flow_flush()
     yield "flow_new, all in one hold", RATE, len(many) / _seconds(new_in_one_hold)
     yield "dump as text", RATE, len(many) / _seconds(dump)
+    yield "dump as text, terse", RATE, len(many) / _seconds(dump_terse)
     yield "flow_new, single", US, _each_us(new, few)
     yield "flow_get, single", US, _each_us(datapath.flow_get, names)
     yield "flow_del, single", US, _each_us(datapath.flow_del, names)

@@ -11,7 +11,7 @@ from typing import Final
 
 from ctl.kernel import libbpf
 from ctl.kernel.compile import bytecode
-from ctl.kernel.program import load_xdp
+from ctl.kernel.program import load_tc, load_xdp
 
 HEAD_SIZE: Final = 64
 _ZERO: Final = ctypes.c_uint32(0)
@@ -36,6 +36,7 @@ _MAPS: Final = (
     (libbpf.MAP_ARRAY, "bench_plan", ctypes.sizeof(_Plan)),
     (libbpf.MAP_DEVMAP, "bench_ports", 4),
     (libbpf.MAP_ARRAY, "bench_count", 8),
+    (libbpf.MAP_ARRAY, "bench_tc_ports", 4),
 )
 
 
@@ -51,7 +52,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One program and its four maps, as descriptors."""
+    """One program and its maps, as descriptors."""
 
     fd: int
     maps: tuple[int, ...]
@@ -67,8 +68,9 @@ class Program:
         libbpf.map_update(self.maps[0], _ZERO, ctypes.c_uint32(program))
 
     def send_to(self, ifindex: int) -> None:
-        """Where `bench_send` and `bench_redirect` send to.  The device is one of the caller's namespace."""
+        """Where the program sends to, if it does.  The device is one of the caller's namespace."""
         libbpf.map_update(self.maps[2], _ZERO, ctypes.c_uint32(ifindex))
+        libbpf.map_update(self.maps[4], _ZERO, ctypes.c_uint32(ifindex))
 
     def count(self) -> int:
         """What `bench_sink` has counted."""
@@ -85,6 +87,7 @@ def loaded(name: str) -> Iterator[Program]:
         for map_type, map_name, size in _MAPS:
             maps.append(libbpf.map_create(map_type, map_name, 4, size, 1))
             undo.callback(os.close, maps[-1])
-        fd = load_xdp(name, bytecode(name)[0], dict(enumerate(maps)))
+        load = load_tc if name == "bench_tc" else load_xdp
+        fd = load(name, bytecode(name)[0], dict(enumerate(maps)))
         undo.callback(os.close, fd)
         yield Program(fd, tuple(maps))

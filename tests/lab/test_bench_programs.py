@@ -15,7 +15,7 @@ OUT = (Output(2),)
 
 @pytest.fixture(scope="module")
 def here():
-    with place(Sizes(max_flows=FLOWS, max_masks=32)) as made:
+    with place(Sizes(max_flows=256, max_masks=256)) as made:
         yield made
 
 
@@ -48,21 +48,24 @@ def test_uniform_traffic_hits_every_flow_about_as_often(here, run, template):
     assert min(counts.values()) > RUNS / FLOWS / 2
 
 
-def test_fixed_bits_choose_the_mask_that_is_hit(here, run):
-    install(here.datapath, S, range(FLOWS), 32, OUT)
+@pytest.mark.parametrize(("masks", "number", "hit"), [(32, 7, {7, 39}), (256, 127, {127}), (256, 255, {255})])
+def test_fixed_bits_choose_the_mask_that_is_hit(here, run, masks, number, hit):
+    flows = max(FLOWS, masks)
+    install(here.datapath, S, range(flows), masks, OUT)
     before = here.datapath.stats()
-    assert run(S, FLOWS - 1 & ~31, BASE | 7) == XDP_REDIRECT
+    assert run(S, flows - 1 & ~(masks - 1), BASE | number) == XDP_REDIRECT
     counts = packets(here.datapath)
-    assert {name for name, count in counts.items() if count} == {ufid(7), ufid(39)}
-    assert here.datapath.stats().mask_hit - before.mask_hit == 8 * RUNS
+    assert {name for name, count in counts.items() if count} == set(map(ufid, hit))
+    assert here.datapath.stats().mask_hit - before.mask_hit == (number + 1) * RUNS
 
 
-def test_a_miss_tries_every_mask(here, run):
-    install(here.datapath, S, range(FLOWS), 32, OUT)
+@pytest.mark.parametrize("masks", [32, 256])
+def test_a_miss_tries_every_mask(here, run, masks):
+    install(here.datapath, S, range(256), masks, OUT)
     before = here.datapath.stats()
     assert run(S, FLOWS - 1, MISS) == XDP_DROP
     assert here.datapath.stats().missed - before.missed == RUNS
-    assert here.datapath.stats().mask_hit - before.mask_hit == 32 * RUNS
+    assert here.datapath.stats().mask_hit - before.mask_hit == masks * RUNS
 
 
 def test_the_frame_is_put_back_after_actions(here, run):

@@ -108,7 +108,7 @@ def test_commands_options_and_names(shell, require, environment, lab):
         f"{this} get-flow 0a0b": set(UFIDS),
         f"{this} mod-flow 0a0bf": {UFIDS[1]},
         f"{this} del-flow ufid:0a0bf": {UFIDS[1] if shell == "bash" else f"ufid:{UFIDS[1]}"},
-        "ctl bench ": {"lookup", "actions", "forward", "install"},
+        "ctl bench ": {"lookup", "actions", "forward", "install", "text", "startup"},
         f"{this} get-meter ": {"7", "70"},
         f"{this} del-meter 70": {"70"},
         "ctl help dump-d": {"dump-dps"},

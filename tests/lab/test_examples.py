@@ -15,6 +15,7 @@ EXAMPLES = {line for group in entries().values() for entry in group for line in 
 NOT_RUN = {
     "ctl bench": "takes minutes",
     "ctl bench forward --rounds 31": "takes minutes",
+    "ctl bench lookup --large": "takes minutes",
     "ctl -o json bench lookup actions": "takes minutes",
     "ctl help --man": "wants man, which a small system does not have",
 }
