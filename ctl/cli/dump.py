@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ctl.cli.common import examples, now_ms, pass_context, port_name, port_number, print_json
-from ctl.cli.flows import print_flows
 from ctl.cli.main import Context, complete
+from ctl.cli.rows import print_flows
 from ctl.errors import UsageError
 from ctl.flow import KEY_SIZE, FlowKey
 from ctl.history import ADDED, CHANGED, DELETED, FLUSHED, Changes

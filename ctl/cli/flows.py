@@ -1,4 +1,4 @@
-"""The commands over one flow; and how flows are printed."""
+"""The commands over one flow."""
 
 from __future__ import annotations
 
@@ -6,43 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ctl.cli.common import examples, now_ms, pass_context, port_name, port_number, print_json
+from ctl.cli.common import examples, now_ms, pass_context, port_number, print_json
 from ctl.cli.main import Context, complete
+from ctl.cli.rows import print_flows
 from ctl.errors import NotFound, UsageError
 from ctl.flow import FlowId
-from ctl.jsonout import SCHEMA, flow_row
 from ctl.text import format_flow, parse_actions, parse_flow, parse_flow_id
 from ctl.ufid import UfidPrefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ctl.flow import Flow, Match
     from ctl.kernel.datapath import KernelDatapath
 
 MAPS_SCHEMA: Final = "ctl/flow-maps/1"
 _FLOW_HELP: Final = "A UFID, the first 6 digits or more of one, or the key of a flow without a UFID."
-
-
-def print_flows(
-    context: Context,
-    datapath: KernelDatapath,
-    flows: Iterable[Flow],
-    *,
-    more: bool = False,
-    names: bool = False,
-    omit: frozenset[str] = frozenset(),
-) -> None:
-    """Each flow as a line of text, or as a row of ctl/flow/1, without the parts ``omit``."""
-    now = now_ms()
-    if context.output != "text":
-        print_json(context, SCHEMA, "flows", (flow_row(flow, now, datapath.name, omit) for flow in flows))
-        return
-    named = port_name(datapath) if names else None
-    for flow in flows:
-        line = format_flow(flow, now, more=more, port_name=named, omit=omit)
-        name, comma, rest = line.partition(", ")
-        click.echo((context.paint(name, "cyan") if flow.ufid else name) + comma + rest)
 
 
 def _which(datapath: KernelDatapath, argument: str) -> FlowId:

@@ -213,7 +213,7 @@ def _list_flows(context: Context, topology: Topology) -> None:
     from contextlib import ExitStack
 
     from ctl.cli.dp import show_text
-    from ctl.cli.flows import print_flows
+    from ctl.cli.rows import print_flows
     from ctl.jsonout import SCHEMA, flow_row
 
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ import errno
 import functools
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ctl import abi
 from ctl.abi import DropReason, MapId, PortKind
@@ -33,17 +33,19 @@ from ctl.errors import Absent, CtlError, NotFound, NotSupported
 from ctl.flow import Flow, FlowId, FlowKey, Match, TerseFlow
 from ctl.history import Changes, differences
 from ctl.identity import to_update
-from ctl.kernel import bpffs, libbpf, many
+from ctl.kernel import bpffs, libbpf
 from ctl.kernel.maps import Maps, Sizes, name_of, port_info
 from ctl.kernel.meters import MeterTable
 from ctl.kernel.records import RecordReader
 from ctl.kernel.structures import DeviceLinkInfo, MapInfo, ProgInfo
 from ctl.kernel.whereabouts import Whereabouts, whereabouts
-from ctl.kernel.writer import Writer
 from ctl.meter import MAX_METERS, Meter, check_meter
 from ctl.netns import NetNs
 from ctl.ufid import Ufid
 from ctl.validate_actions import check_actions
+
+if TYPE_CHECKING:  # whoever only reads does without
+    from ctl.kernel.writer import Writer
 
 TC_PROGRAM: Final = "dp_tc"
 
@@ -138,6 +140,8 @@ class KernelDatapath:
                 self._writer.recover()
                 raise
             return
+        from ctl.kernel.writer import Writer
+
         with Writer(self.maps, self.sizes, bpffs.folder(self.name), self.timeout_s) as writer:
             self._writer = writer
             try:
@@ -221,6 +225,8 @@ class KernelDatapath:
 
     def flow_apply(self, changes: Sequence[Change], *, atomic: bool = False) -> dict[int, CtlError]:
         """See `ctl.datapath.Datapath`.  An OSError other than ENOMEM may leave the changes done or not, all of them."""
+        from ctl.kernel import many
+
         try:
             with self.hold() as writer:
                 return many.apply(self.name, writer, changes, atomic=atomic)
@@ -231,6 +237,8 @@ class KernelDatapath:
 
     def refusals(self, changes: Sequence[Change]) -> dict[int, CtlError]:
         """Which of these changes would be refused, and why; nothing is changed."""
+        from ctl.kernel import many
+
         with self.hold() as writer:
             return many.refusals(self.name, writer, changes)
 

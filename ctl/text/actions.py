@@ -19,7 +19,6 @@ and as many digits in `sample=P%` as the probability needs.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -66,12 +65,11 @@ from ctl.text.grammar import QUOTED, KeyParser, Level, PortNumber
 from ctl.text.headers import MD1_OCTETS, exact_nsh, read_nsh, read_tunnel
 from ctl.text.tunnel_header import read_header
 from ctl.text.userspace import read_userspace
-from ctl.text.values import read_number
+from ctl.text.values import probability_of, read_number
 from ctl.validate import TCI_PRESENT
 
 MOST_NESTED: Final = 32  # lists within one another that are read, as in OVS; 16 are legal
 MOST_COOKIE: Final = 16  # octets of psample
-CERTAIN: Final = 0xFFFFFFFF  # the probability of 100 %
 
 _HEAD: Final = re.compile(rf"\s*({QUOTED}|[^,()\s]*)(\()?")
 _SEPARATOR: Final = re.compile(r"\s*,\s*|\s+")
@@ -107,11 +105,6 @@ def _read_port_number(word: str) -> int:
 
 
 _PORT_NUMBER: Final = Sub("port number", 32, _read_port_number)
-
-
-def probability_of(percent: float) -> int:
-    """The probability, in 2^32 - 1 parts, that a percentage is, computed as OVS does."""
-    return math.floor(CERTAIN * (percent / 100.0) + 0.5)
 
 
 class ActionParser:

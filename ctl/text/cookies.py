@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ctl.text.cursor import Cursor, decimal, hexa
+from ctl.text.values import PortText
 from ctl.validate import TCI_PRESENT
 
 SIZE: Final = 48
@@ -46,7 +47,6 @@ _CONTROLLER_SUBS: Final = (
 )
 
 PortReader = Callable[[], int]  # the port that is next in the text
-PortText = Callable[[int], str]
 
 
 def read_cookie(cursor: Cursor, name: str, port: PortReader) -> bytes:

@@ -10,10 +10,8 @@ from ctl import fields
 from ctl.action import (
     Action,
     Actions,
-    AddMpls,
     CheckPktLen,
     Clone,
-    Ct,
     CtClear,
     DecTtl,
     Drop,
@@ -22,32 +20,18 @@ from ctl.action import (
     Meter,
     Output,
     PopEth,
-    PopMpls,
     PopNsh,
     PopVlan,
     Psample,
-    PushEth,
-    PushMpls,
-    PushNsh,
     PushVlan,
     Recirc,
     Sample,
     Set,
-    SetNsh,
-    SetTunnel,
     TnlPop,
-    TnlPush,
     Trunc,
-    Userspace,
 )
 from ctl.fields import Field
-from ctl.text.actions import CERTAIN, ETH, ETH_TYPE, LSE, probability_of
-from ctl.text.cookies import PortText
-from ctl.text.ct import ct_text
-from ctl.text.headers import exact_nsh, nsh_text, tunnel_text
-from ctl.text.tunnel_header import header_text
-from ctl.text.userspace import userspace_text
-from ctl.text.values import OVS_ACTIONS, hexadecimal, mask_text, value_text
+from ctl.text.values import CERTAIN, OVS_ACTIONS, PortText, hexadecimal, mask_text, probability_of, value_text
 from ctl.validate import TCI_PRESENT
 
 PortName = Callable[[int], str | None]
@@ -73,7 +57,14 @@ def format_actions(actions: Actions, port_name: PortName | None = None) -> str:
 
 
 def _list(actions: Actions, port: PortText) -> str:
-    return ",".join([_TEXTS[type(action)](action, port) for action in actions]) or "drop"
+    return ",".join([_TEXTS.get(type(action), _rare)(action, port) for action in actions]) or "drop"
+
+
+def _rare(action: Action, port: PortText) -> str:
+    """Imported when there is one, for every command prints flows and few have such actions."""
+    from ctl.text.show_rare import RARE_TEXTS
+
+    return RARE_TEXTS[type(action)](action, port)
 
 
 # --- header fields -------------------------------------------------------------------------------
@@ -100,26 +91,10 @@ def _row(row: Field, value: int, mask: int, port: PortText) -> str:
     return f"{name}{port(value) if is_port else value_text(row, value)}{suffix}"
 
 
-def _set_nsh(action: SetNsh, _: PortText) -> str:
-    return f"set(nsh({nsh_text(action.nsh, exact_nsh(action.nsh) if action.mask is None else action.mask)}))"
-
-
 def _push_vlan(action: PushVlan, _: PortText) -> str:
     tpid = "" if action.tpid == _ETH_VLAN else f"tpid={action.tpid:#06x},"
     cfi = "" if action.tci & TCI_PRESENT else ",cfi=0"
     return f"push_vlan({tpid}vid={action.tci & 0xFFF},pcp={action.tci >> 13}{cfi})"
-
-
-def _mpls(action: PushMpls | AddMpls, _: PortText) -> str:
-    lse = action.lse
-    numbers = (lse >> 12, lse >> 9 & 7, lse & 0xFF, lse >> 8 & 1)
-    texts = [sub.text(number) for sub, number in zip(LSE, numbers, strict=True)]
-    place = ["l3"] if isinstance(action, AddMpls) and action.l3 else []
-    return f"{action.name}({','.join([*texts, ETH_TYPE.text(action.ethertype), *place])})"
-
-
-def _push_eth(action: PushEth, _: PortText) -> str:
-    return f"push_eth({ETH[0].text(action.src)},{ETH[1].text(action.dst)})"
 
 
 # --- lists within --------------------------------------------------------------------------------
@@ -146,11 +121,6 @@ def _psample(action: Psample, _: PortText) -> str:
     return f"psample(group={action.group}{cookie})"
 
 
-def _tnl_push(action: TnlPush, port: PortText) -> str:
-    header = header_text(action.tnl_type, action.header)
-    return f"tnl_push(tnl_port({port(action.tnl_port)}),{header},out_port({port(action.out_port)}))"
-
-
 def _name(action: Action, _: PortText) -> str:
     return action.name
 
@@ -163,26 +133,16 @@ _TEXTS: Final[dict[type[Action], Callable[[Any, PortText], str]]] = {
     Meter: lambda action, _: f"meter({action.id})",
     LbOutput: lambda action, _: f"lb_output({action.bond})",
     TnlPop: lambda action, port: f"tnl_pop({port(action.port)})",
-    TnlPush: _tnl_push,
     Hash: lambda action, _: f"hash({action.algorithm.name.lower()}({action.basis}))",
     Set: _set,
-    SetTunnel: lambda action, _: f"set(tunnel({tunnel_text(action.tunnel)}))",
-    SetNsh: _set_nsh,
-    PushNsh: lambda action, _: f"push_nsh({nsh_text(action.nsh)})",
     PopNsh: lambda _, __: "pop_nsh()",
     PushVlan: _push_vlan,
     PopVlan: _name,
-    PushMpls: _mpls,
-    AddMpls: _mpls,
-    PopMpls: lambda action, _: f"pop_mpls({ETH_TYPE.text(action.ethertype)})",
-    PushEth: _push_eth,
     PopEth: _name,
-    Ct: lambda action, _: ct_text(action),
     CtClear: _name,
     Sample: _sample,
     Clone: lambda action, port: f"clone({_list(action.actions, port)})",
     CheckPktLen: _check_pkt_len,
     DecTtl: lambda action, port: f"dec_ttl(le_1({_list(action.actions, port)}))",
     Psample: _psample,
-    Userspace: userspace_text,
 }

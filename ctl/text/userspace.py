@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ctl.action import Userspace
-from ctl.text.cookies import COOKIES, PortReader, PortText, cookie_text, read_cookie
+from ctl.text.cookies import COOKIES, PortReader, cookie_text, read_cookie
 from ctl.text.cursor import Cursor, decimal
+from ctl.text.values import PortText
 
 _USERDATA: Final = re.compile(r"\s*\(([^()]*)\)")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})*")

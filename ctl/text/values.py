@@ -7,6 +7,7 @@ struct flow_key and return `value` or `value/mask`.
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from ctl.fields import Field, Format
 
 Reader = Callable[[str], int]
 Printer = Callable[[bytes], str]
+PortText = Callable[[int], str]  # the text of a port number
+
+CERTAIN: Final = 0xFFFFFFFF  # the probability of 100 %
 
 TCP_FLAGS: Final = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]")
 TCP_LETTERS: Final = ("F", "S", "R", "P", ".", "U", "E", "C")
@@ -166,6 +170,11 @@ MASK_READERS: Final[dict[Format, Reader]] = VALUE_READERS | {
     Format.TCP_FLAGS: read_number,
     Format.CT_STATE: _read_ct_state_mask,
 }
+
+
+def probability_of(percent: float) -> int:
+    """The probability, in 2^32 - 1 parts, that a percentage is, computed as OVS does."""
+    return math.floor(CERTAIN * (percent / 100.0) + 0.5)
 
 
 def hexadecimal(value: int) -> str:
