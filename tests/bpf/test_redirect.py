@@ -3,7 +3,7 @@
 import pytest
 
 from ctl import ethtool
-from ctl.action import Output
+from ctl.action import Clone, Output
 from ctl.ethtool import Feature
 from ctl.kernel import attach, features, redirect
 from ctl.ports import Links, VethEnd
@@ -33,18 +33,19 @@ def deaf(datapath):
 
 @pytest.mark.usefixtures("asked")
 def test_flows_follow_a_port_that_comes_and_goes(bench, datapath, deaf):
-    """Those to other ports stay where they are."""
-    frames = [udp_frame(0x0A000000 + number) for number in range(3)]
+    """Those to other ports stay where they are; an output within a list counts like any other."""
+    frames = [udp_frame(0x0A000000 + number) for number in range(4)]
     datapath.flow_new(numbered(0), OUT2)
     datapath.flow_new(numbered(1), OUT7)
+    datapath.flow_new(numbered(3), (Clone(OUT7),))
     assert datapath.flow_get(numbered(1).key).not_xdp is None
     assert not attach.attach(datapath, deaf, 7).takes_redirects
     datapath.flow_new(numbered(2), OUT7)
-    assert [datapath.flow_get(numbered(n).key).not_xdp for n in range(3)] == [None, WHY, WHY]
-    assert [bench.run(frame).verdict for frame in frames] == [XDP_REDIRECT, XDP_PASS, XDP_PASS]
-    assert [bench.run_tc(frame).verdict for frame in frames] == [TC_REDIRECT] * 3
+    assert [datapath.flow_get(numbered(n).key).not_xdp for n in range(4)] == [None, WHY, WHY, WHY]
+    assert [bench.run(frame).verdict for frame in frames] == [XDP_REDIRECT, XDP_PASS, XDP_PASS, XDP_PASS]
+    assert [bench.run_tc(frame).verdict for frame in frames] == [TC_REDIRECT] * 4
     attach.detach(datapath, 7)
-    assert [datapath.flow_get(numbered(n).key).not_xdp for n in range(3)] == [None] * 3
+    assert [datapath.flow_get(numbered(n).key).not_xdp for n in range(4)] == [None] * 4
 
 
 @pytest.mark.usefixtures("asked")
