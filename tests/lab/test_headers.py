@@ -1,6 +1,5 @@
 """Labels, and sets of ARP, ICMP and neighbour discovery, on real packets on both hooks: scapy says what arrives."""
 
-import os
 import select
 import socket
 import struct
@@ -29,9 +28,8 @@ from netns_lab.frames import Stream
 from netns_lab.record import existing
 from netns_lab.topology import HOST_DEVICE
 from netns_lab.traffic import exchange, open_socket, receive
-from tests.lab.commands import Ctl
 from tests.lab.test_actions import COUNT, TAGGED, V4_UDP, tagged, untagged
-from tests.lab.test_tc import OFFLOADS, to_tc_only
+from tests.lab.test_tc import OFFLOADS, lab_on
 from tests.waiting import eventually
 
 ARPS = "in_port(1),eth(),eth_type(0x0806),arp()"
@@ -42,14 +40,8 @@ SECOND = "recirc_id(0x1),in_port(1),eth(),eth_type({}),mpls()"
 
 @pytest.fixture(scope="module", params=["xdp", "tc"])
 def lab(request):
-    """Ports with XDP before tc, and ports with tc alone and every offload on."""
-    command = Ctl(f"l{request.param[0]}{os.getpid()}")
-    command.hook = request.param
-    command("up", "--no-traffic")
-    if command.hook == "tc":
-        to_tc_only(command, "h1", "h2", "h3")
-    yield command
-    command("down")
+    with lab_on(request.param, "l") as command:
+        yield command
 
 
 @pytest.fixture

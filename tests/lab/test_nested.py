@@ -1,7 +1,5 @@
 """Lists within actions on real packets, on both hooks: scapy says what arrives."""
 
-import os
-
 import pytest
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
@@ -15,9 +13,8 @@ from netns_lab.bulk import tcp_transfer
 from netns_lab.frames import Stream
 from netns_lab.record import existing
 from netns_lab.traffic import exchange
-from tests.lab.commands import Ctl
 from tests.lab.test_actions import ANY, COUNT, TAGGED, V4_UDP, changed, tagged, untagged
-from tests.lab.test_tc import both_copies, to_tc_only
+from tests.lab.test_tc import both_copies, lab_on
 
 ALWAYS = 0xFFFFFFFF
 V6 = "in_port(1),eth(),eth_type(0x86dd),ipv6()"
@@ -27,14 +24,8 @@ TAGGED_7 = tagged(Dot1Q(vlan=7))
 
 @pytest.fixture(scope="module", params=["xdp", "tc"])
 def lab(request):
-    """Ports with XDP before tc, and ports with tc alone and every offload on."""
-    command = Ctl(f"n{request.param[0]}{os.getpid()}")
-    command.hook = request.param
-    command("up", "--no-traffic")
-    if command.hook == "tc":
-        to_tc_only(command, "h1", "h2", "h3")
-    yield command
-    command("down")
+    with lab_on(request.param, "n") as command:
+        yield command
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The tc hook on real packets: behind XDP, and alone with every offload on."""
 
-import os
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 from scapy.layers.l2 import Dot1Q
@@ -14,7 +14,7 @@ from netns_lab.frames import Stream
 from netns_lab.record import existing
 from netns_lab.topology import HOST_DEVICE
 from netns_lab.traffic import exchange
-from tests.lab.commands import Ctl
+from tests.lab.commands import lab_up
 from tests.lab.test_actions import ANY, COUNT, TAGGED, V4_UDP, changed, tagged, untagged
 
 OFFLOADS = (Feature.TX_CHECKSUM, Feature.TSO, Feature.GSO, Feature.TX_VLAN, Feature.RX_VLAN)
@@ -22,20 +22,24 @@ OFFLOADS = (Feature.TX_CHECKSUM, Feature.TSO, Feature.GSO, Feature.TX_VLAN, Feat
 
 @pytest.fixture(scope="module", params=["xdp", "tc"])
 def lab(request):
-    """Ports with XDP before tc, and ports with tc alone."""
-    command = Ctl(f"q{request.param[0]}{os.getpid()}")
-    command.hook = request.param
-    command("up", "--no-traffic")
-    if command.hook == "tc":
-        to_tc_only(command, "h1", "h2", "h3")
-    yield command
-    command("down")
+    with lab_on(request.param, "q") as command:
+        yield command
 
 
 @pytest.fixture
 def ctl(lab):
     lab("del-flows")
     return lab
+
+
+@contextmanager
+def lab_on(hook, letter):
+    """A lab within the block, whose ports have XDP before tc, or tc alone and every offload on."""
+    with lab_up(letter + hook[0]) as command:
+        command.hook = hook
+        if hook == "tc":
+            to_tc_only(command, "h1", "h2", "h3")
+        yield command
 
 
 def to_tc_only(ctl, *names):
