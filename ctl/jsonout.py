@@ -72,7 +72,7 @@ def flow_row(flow: Flow, now_ms: int, datapath: str = "", omit: frozenset[str] =
     stats = flow.stats
     return {
         "datapath": datapath,
-        "ufid": None if flow.ufid is None else str(flow.ufid).removeprefix("ufid:"),
+        "ufid": None if flow.ufid is None else flow.ufid.bare,
         "key": None if "key" in omit and flow.ufid else _nested(layout, flow.match.key, is_mask=False),
         "mask": None if "mask" in omit else _nested(layout, flow.match.mask, is_mask=True),
         "actions": None if "actions" in omit else [_action(action) for action in flow.actions],
@@ -95,7 +95,7 @@ def change_row(row: Difference, now_ms: int, datapath: str, until: int) -> Json:
         "change": row.change,
         "generation": row.generation,
         "until": until,
-        "ufid": str(row.who).removeprefix("ufid:") if isinstance(row.who, Ufid) else None,
+        "ufid": row.who.bare if isinstance(row.who, Ufid) else None,
         "key": None if key is None else _nested(outline(key), key, is_mask=False),
         "flow": None if row.flow is None else flow_row(row.flow, now_ms, datapath),
         "flows": row.flows,

@@ -39,10 +39,15 @@ class Ufid:
         return "".join(f"{word:08x}" for word in _WORDS.unpack(self.octets))
 
     def __str__(self) -> str:
+        return f"ufid:{self.bare}"
+
+    @property
+    def bare(self) -> str:
+        """The text without its prefix."""
         if len(self.octets) != MAX_OCTETS:
-            return f"ufid:0x{self.octets.hex()}"
+            return f"0x{self.octets.hex()}"
         a, b, c, d = _WORDS.unpack(self.octets)
-        return f"ufid:{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{c >> 16:04x}-{c & 0xFFFF:04x}{d:08x}"
+        return f"{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{c >> 16:04x}-{c & 0xFFFF:04x}{d:08x}"
 
     @classmethod
     def from_text_digits(cls, digits: str) -> Ufid:

@@ -178,7 +178,7 @@ def _print_maps(context: Context, datapath: KernelDatapath, flow: Flow) -> None:
         elements = [
             {"map": e.map, "pin": str(pins / e.map), "key": e.key.hex(), "value": e.value.hex()} for e in where.elements
         ]
-        ufid = None if flow.ufid is None else str(flow.ufid).removeprefix("ufid:")
+        ufid = None if flow.ufid is None else flow.ufid.bare
         place = {"slot": where.slot, "mask_id": where.mask_id, "table": where.table, "elements": elements}
         print_json(context, MAPS_SCHEMA, "flow-maps", [{"datapath": datapath.name, "ufid": ufid, **place}])
         return

@@ -45,7 +45,6 @@ class LineParser:
         self._port_number = port_number
         self._clear = clear
         self._may_create = may_create
-        self._actions: dict[str, Actions] = {}
 
     def parse(self, line: str) -> Change | None:
         """The change that a line asks for; None for one that is blank or a comment.  FlowSyntaxError is of the line."""
@@ -95,13 +94,11 @@ class LineParser:
         return parse_flow(flow, self._port_number), self._action_list(rest, len(flow) + 1, text)
 
     def _action_list(self, text: str, at: int, whole: str) -> Actions:
-        """Most lines of a file have few different lists."""
-        if text not in self._actions:
-            try:
-                self._actions[text] = parse_actions(text, self._port_number)
-            except FlowSyntaxError as error:
-                raise FlowSyntaxError(error.message, whole, at + error.pos, error.hint) from None
-        return self._actions[text]
+        """The list that stands at a place of a line.  An error is told of the line."""
+        try:
+            return parse_actions(text, self._port_number)
+        except FlowSyntaxError as error:
+            raise FlowSyntaxError(error.message, whole, at + error.pos, error.hint) from None
 
 
 def _name_of(parsed: ParsedFlow) -> FlowId | None:

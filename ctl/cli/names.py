@@ -90,7 +90,7 @@ def ufids(context: Context, incomplete: str) -> Iterator[Name]:
             if flow.ufid is not None and not bare:
                 yield str(flow.ufid)
             elif flow.ufid is not None and len(flow.ufid.octets) == MAX_OCTETS:
-                yield str(flow.ufid).removeprefix("ufid:")
+                yield flow.ufid.bare
 
 
 @completion

@@ -14,6 +14,7 @@ import mmap
 import os
 import select
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -51,7 +52,7 @@ class _Ring:
     listener: str
 
 
-class _Reader(Generic[_Record]):
+class _Reader(ABC, Generic[_Record]):
     """The one listener to a ring of a datapath.  A context manager: packets are handed over within the block.
 
     Busy when another process listens.  What was in the ring before is passed over.
@@ -63,8 +64,9 @@ class _Reader(Generic[_Record]):
         self._datapath = datapath
         self._lock = -1
 
+    @abstractmethod
     def _decode(self, raw: bytes) -> _Record:
-        raise NotImplementedError
+        """What a record of the ring says."""
 
     def __enter__(self) -> Self:
         fd = self._datapath.maps.fd(self._ring.map_id)

@@ -78,7 +78,7 @@ def parse_flow_id(text: str, port_number: PortNumber | None = None) -> Ufid | Uf
 
 def parse_actions(text: str, port_number: PortNumber | None = None) -> Actions:
     """The action list.  What a flow may have of it is for `ctl.validate_actions` to say."""
-    return ActionParser(text, 0, len(text), port_number).read()
+    return _actions(text, 0, len(text), port_number)
 
 
 def parse_dump_line(text: str, port_number: PortNumber | None = None) -> tuple[ParsedFlow, Actions]:
